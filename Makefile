@@ -1,0 +1,44 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test check format protos bench clean help
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[dev,flights]"
+	@$(BIN)/python -m pip install --quiet --editable ".[tpm]" 2>/dev/null \
+	  || echo "note: the tpm extra needs libtss2-dev, pkg-config and a C compiler; continuing without it"
+	@touch $@
+
+demo: $(INSTALLED) ## two hospitals and a university get one joint answer, as real processes on this machine
+	$(BIN)/sealroom demo
+
+test: $(INSTALLED) ## the whole test suite
+	$(BIN)/python -m pytest -n 2
+
+check: $(INSTALLED) ## style, types, layers, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n 2
+
+format: $(INSTALLED) ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: $(INSTALLED) ## regenerate mpc/wire from protos/
+	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --grpc_python_out=. --mypy_out=. protos/mpc/wire/*.proto
+
+bench: $(INSTALLED) ## speed and memory, against Arrow Flight in the same run
+	$(BIN)/python benchmarks/pipeline.py
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Sealroom's library and coordinator: contracts, evidence, sealing, engines, disclosure control, receipts."""

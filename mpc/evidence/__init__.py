@@ -1,0 +1,1 @@
+"""Evidence of trusted execution environments: parse, verify, appraise, with no network (RFC 9334)."""

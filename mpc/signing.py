@@ -1,0 +1,163 @@
+"""Ed25519 signatures in DSSE envelopes; a key of this project signs nothing outside of one.
+
+The bytes under the signature are DSSE's pre-authentication encoding, ``DSSEv1 SP len(type) SP type SP
+len(body) SP body`` (secure-systems-lab/dsse, protocol.md), so a payload of one purpose can never be read as
+one of another: the purpose is the payload type.
+"""
+
+import base64
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import Field
+
+from mpc.canonical import Base64, Hex32, Term, canonical_json, parse_json, sha256
+from mpc.errors import Malformed, Untrusted
+
+ENVELOPE_MAX_BYTES = 2 << 20
+
+
+class Purpose(StrEnum):
+    """What a signature is for; the DSSE payload type."""
+
+    CONTRACT = "application/vnd.sealroom.contract+json"
+    ACTIVATION = "application/vnd.sealroom.activation+json"
+    PERMIT = "application/vnd.sealroom.permit+json"
+    COMMITMENT = "application/vnd.sealroom.commitment+json"
+    WITHDRAWAL = "application/vnd.sealroom.withdrawal+json"
+    CHECKPOINT = "application/vnd.sealroom.checkpoint+json"
+    CHALLENGE = "application/vnd.sealroom.challenge+json"
+    REQUEST = "application/vnd.sealroom.request+json"
+    STATEMENT = "application/vnd.in-toto+json"
+
+
+class Signature(Term):
+    """One signature; ``keyid`` is the hex SHA-256 of the 32-byte public key."""
+
+    keyid: Hex32
+    sig: Base64
+
+
+class Envelope(Term):
+    """A DSSE envelope: base64 payload, its type, and the signatures over both."""
+
+    payload: Base64
+    payloadType: Literal[tuple(Purpose)]  # type: ignore[valid-type]  # noqa: N815 - DSSE's own name
+    signatures: Annotated[tuple[Signature, ...], Field(min_length=1, max_length=256)]
+
+
+@dataclass(frozen=True)
+class VerifyingKey:
+    """The 32 bytes of an Ed25519 public key."""
+
+    raw: bytes
+
+    @property
+    def keyid(self) -> str:
+        """The hex SHA-256 of the key: what people compare out of band."""
+        return sha256(self.raw).hex()
+
+    def verify(self, signature: bytes, purpose: Purpose, body: bytes) -> bool:
+        """Tell whether ``signature`` is this key's over ``body`` for ``purpose``."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, pre_authentication_encoding(purpose, body))
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+class SigningKey:
+    """An Ed25519 private key. It does not print and it signs only DSSE payloads."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+
+    @classmethod
+    def generate(cls) -> "SigningKey":
+        """Return a fresh key from the operating system's randomness."""
+        return cls(Ed25519PrivateKey.generate().private_bytes_raw())
+
+    @property
+    def public(self) -> VerifyingKey:
+        """The public half."""
+        return VerifyingKey(self._key.public_key().public_bytes_raw())
+
+    def seed(self) -> bytes:
+        """Return the 32 secret bytes, for a party's own key file; an enclave never calls this."""
+        return self._key.private_bytes_raw()
+
+    def sign(self, purpose: Purpose, body: bytes) -> bytes:
+        """Return the 64-byte signature over ``body`` for ``purpose``."""
+        return self._key.sign(pre_authentication_encoding(purpose, body))
+
+    def envelope(self, purpose: Purpose, body: bytes) -> bytes:
+        """Return the canonical bytes of an envelope of ``body`` with this key's one signature."""
+        signature = Signature(keyid=self.public.keyid, sig=base64.b64encode(self.sign(purpose, body)).decode())
+        return canonical_json(
+            Envelope(payload=base64.b64encode(body).decode(), payloadType=purpose.value, signatures=(signature,))
+        )
+
+    def __repr__(self) -> str:
+        return f"SigningKey(keyid={self.public.keyid[:8]}…)"
+
+
+def pre_authentication_encoding(purpose: Purpose, body: bytes) -> bytes:
+    """Return DSSE's PAE of a payload."""
+    kind = purpose.value.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(body), body)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The payload of an envelope whose single signature verified under ``key``."""
+
+    body: bytes
+    key: VerifyingKey
+
+
+def open_envelope(raw: bytes, purpose: Purpose, keys: "tuple[VerifyingKey, ...]") -> Opened:
+    """Return the payload of ``raw`` when exactly one signature, by one of ``keys``, covers it for ``purpose``."""
+    envelope = parse_json(Envelope, raw, what="the signed envelope", max_bytes=ENVELOPE_MAX_BYTES)
+    if envelope.payloadType != purpose.value:
+        raise Untrusted(
+            "signature.purpose", "the envelope was signed for something else", why="its payload type differs",
+            remedy="sign the payload for this purpose", field="payloadType",
+            expected=purpose.value, found=envelope.payloadType,
+        )  # fmt: skip
+    if len(envelope.signatures) != 1:
+        raise Untrusted(
+            "signature.count", "the envelope does not hold exactly one signature", why="one signer was expected",
+            remedy="send one envelope for each signer", field="signatures",
+            expected="1", found=str(len(envelope.signatures)),
+        )  # fmt: skip
+    signature = envelope.signatures[0]
+    key = next((key for key in keys if key.keyid == signature.keyid), None)
+    if key is None:
+        raise Untrusted(
+            "signature.foreign", "the signer is not one who may sign this", why="its key is not among those expected",
+            remedy="sign with the key that the contract names", field="keyid", found=signature.keyid,
+            expected=" or ".join(known.keyid for known in keys) or "no key",
+        )  # fmt: skip
+    body = _decoded(envelope.payload)
+    if not key.verify(_decoded(signature.sig), purpose, body):
+        raise Untrusted(
+            "signature.invalid", "the signature does not verify", why="the payload or the signature was changed",
+            remedy="send the bytes as they were signed",
+        )  # fmt: skip
+    return Opened(body, key)
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        raw = b""
+    if not raw or base64.b64encode(raw).decode() != text:
+        raise Malformed(
+            "envelope.base64", "the envelope does not decode", why="a field is not canonical base64",
+            remedy="send the envelope as it was made",
+        )  # fmt: skip
+    return raw
