@@ -83,6 +83,7 @@ class AttestReply(_message.Message):
     ENDORSEMENTS_FIELD_NUMBER: _builtins.int
     HPKE_PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     RECEIPT_PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    TRANSCRIPT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     format: _builtins.str
     """of the evidence: "simulated", "tpm", …"""
@@ -90,6 +91,8 @@ class AttestReply(_message.Message):
     hpke_public_key: _builtins.bytes
     """empty for "boot" """
     receipt_public_key: _builtins.bytes
+    transcript: _builtins.bytes
+    """as the enclave bound it: only names a difference, nothing is believed from it"""
     @_builtins.property
     def endorsements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
@@ -101,10 +104,11 @@ class AttestReply(_message.Message):
         endorsements: _abc.Iterable[_builtins.bytes] | None = ...,
         hpke_public_key: _builtins.bytes = ...,
         receipt_public_key: _builtins.bytes = ...,
+        transcript: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endorsements", b"endorsements", "evidence", b"evidence", "format", b"format", "hpke_public_key", b"hpke_public_key", "receipt_public_key", b"receipt_public_key", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endorsements", b"endorsements", "evidence", b"evidence", "format", b"format", "hpke_public_key", b"hpke_public_key", "receipt_public_key", b"receipt_public_key", "transcript", b"transcript", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
