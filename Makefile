@@ -35,7 +35,7 @@ format: $(INSTALLED) ## rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 protos: $(INSTALLED) ## regenerate mpc/wire from protos/
-	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --grpc_python_out=. --mypy_out=. protos/mpc/wire/*.proto
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --grpc_python_out=. --mypy_out=. protos/mpc/wire/*.proto
 
 bench: $(INSTALLED) ## speed and memory, against Arrow Flight in the same run
 	$(BIN)/python benchmarks/pipeline.py
