@@ -1,0 +1,1 @@
+"""Sealing: how rows, keys, shares and results travel so that one recipient alone can open them."""
