@@ -234,14 +234,24 @@ Global___AuthenticateReply: _TypeAlias = AuthenticateReply  # noqa: Y015
 
 @_typing.final
 class StatusRequest(_message.Message):
+    """With "wait_milliseconds" the reply comes when something changed after "seen", or after that long at most."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
+    SEEN_FIELD_NUMBER: _builtins.int
+    WAIT_MILLISECONDS_FIELD_NUMBER: _builtins.int
+    seen: _builtins.int
+    """the "change" of an earlier reply"""
+    wait_milliseconds: _builtins.int
     def __init__(
         self,
+        *,
+        seen: _builtins.int = ...,
+        wait_milliseconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seen", b"seen", "wait_milliseconds", b"wait_milliseconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -257,11 +267,14 @@ class StatusReply(_message.Message):
     RUNS_FIELD_NUMBER: _builtins.int
     UPLOADS_FIELD_NUMBER: _builtins.int
     RESTARTED_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
     state: _builtins.str
     checkpoint: _builtins.bytes
     """envelope signed by the receipt key"""
     restarted: _builtins.bool
     """data keys and shares are to be handed in again"""
+    change: _builtins.int
+    """counts what happened in this instance"""
     @_builtins.property
     def awaited(self) -> _containers.RepeatedCompositeFieldContainer[Global___Awaited]: ...
     @_builtins.property
@@ -277,10 +290,11 @@ class StatusReply(_message.Message):
         runs: _abc.Iterable[Global___Run] | None = ...,
         uploads: _abc.Iterable[Global___UploadState] | None = ...,
         restarted: _builtins.bool = ...,
+        change: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["awaited", b"awaited", "checkpoint", b"checkpoint", "restarted", b"restarted", "runs", b"runs", "state", b"state", "uploads", b"uploads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awaited", b"awaited", "change", b"change", "checkpoint", b"checkpoint", "restarted", b"restarted", "runs", b"runs", "state", b"state", "uploads", b"uploads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -344,11 +358,14 @@ class Run(_message.Message):
     REQUESTER_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     computation: _builtins.str
     requester: _builtins.str
     state: _builtins.str
     """"permitting", "running", "released", "failed" """
+    code: _builtins.str
+    """the class of a failure; told to owners only"""
     @_builtins.property
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -362,10 +379,11 @@ class Run(_message.Message):
         requester: _builtins.str = ...,
         state: _builtins.str = ...,
         missing: _abc.Iterable[_builtins.str] | None = ...,
+        code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["computation", b"computation", "missing", b"missing", "number", b"number", "parameters", b"parameters", "requester", b"requester", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "computation", b"computation", "missing", b"missing", "number", b"number", "parameters", b"parameters", "requester", b"requester", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
