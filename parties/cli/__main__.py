@@ -1,0 +1,5 @@
+"""``python -m parties.cli`` is ``sealroom``."""
+
+from parties.cli import main
+
+main()

@@ -1,0 +1,293 @@
+"""Plots as inline SVG that follow the page's colours, light and dark. matplotlib is imported when one is drawn.
+
+The plot is chosen by the shape of the table: means with their standard deviation as dots with bars, means alone as
+dots, counts and sums as grouped bars. The first key is the axis, the others are the series. A withheld cell keeps its
+place: a hatched stump that says so, never a height.
+"""
+
+import io
+import re
+import textwrap
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from parties.report.view import Cell, ReportColumn, ReportTable
+from parties.report.words import number, written
+
+MOST_GROUPS = 24
+MOST_SERIES = 6
+MOST_PANELS = 9
+BARS = frozenset({"count", "sum"})
+DOTS = frozenset({"mean", "quantile", "moment"})
+
+# Placeholders in the drawing, exchanged for the page's own variables: that is what makes one SVG fit both themes.
+INK, FAINT, PAPER = "#0a0b0c", "#0d0e0f", "#0f1011"
+SERIES = tuple(f"#01020{digit}" for digit in range(1, MOST_SERIES + 1))
+VARIABLES = {
+    INK: "var(--ink)",
+    FAINT: "var(--faint)",
+    PAPER: "var(--paper)",
+    **{colour: f"var(--series-{index})" for index, colour in enumerate(SERIES, 1)},
+}
+FONT = 11.0
+TICK_WIDTH = 15  # characters in a line of an axis label
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One drawing: inline SVG, its caption, and what it shows in words for those who do not see it."""
+
+    svg: str
+    caption: str
+    description: str
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """What one drawing shows: for each series and group a cell, and perhaps its spread."""
+
+    measure: ReportColumn
+    spread: ReportColumn | None
+    groups: tuple[str, ...]
+    series: tuple[str, ...]
+    cells: dict[tuple[str, str], tuple[Cell, Cell | None]]
+
+
+def plots(table: ReportTable) -> tuple[Plot, ...]:
+    """Return the plots that suit ``table``; none for a table without groups or with too many of them."""
+    panels = [panel for panel in _panels(table) if _fits(panel)]
+    return tuple(_draw(panel, table, place) for place, panel in enumerate(panels[:MOST_PANELS]))
+
+
+def _fits(panel: _Panel) -> bool:
+    shown = any(cell.value is not None for cell, _ in panel.cells.values())
+    return shown and 1 < len(panel.groups) <= MOST_GROUPS and len(panel.series) <= MOST_SERIES
+
+
+def _panels(table: ReportTable) -> Iterator[_Panel]:
+    if not table.keys:
+        return
+    for position in table.measures:
+        measure = table.columns[position]
+        if measure.kind in BARS | DOTS:
+            yield _panel(table, position, _spread_of(table, measure))
+
+
+def _spread_of(table: ReportTable, measure: ReportColumn) -> int | None:
+    """Return where the standard deviation of a mean stands: the spread of the same source, when there is one only."""
+    if measure.kind != "mean":
+        return None
+    found = [
+        position
+        for position in table.measures
+        if table.columns[position].kind == "spread" and table.columns[position].source == measure.source
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _panel(table: ReportTable, position: int, spread: int | None) -> _Panel:
+    first, *others = table.keys
+    groups: dict[str, None] = {}
+    series: dict[str, None] = {}
+    cells: dict[tuple[str, str], tuple[Cell, Cell | None]] = {}
+    for index, row in enumerate(table.rows):
+        if table.totalled(index):
+            continue  # a total beside its parts would be drawn as one of them
+        group = written(row[first], table.columns[first])
+        name = " · ".join(f"{table.columns[key].heading}: {written(row[key], table.columns[key])}" for key in others)
+        groups[group] = series[name] = None
+        cells[name, group] = (row[position], None if spread is None else row[spread])
+    shown = None if spread is None else table.columns[spread]
+    return _Panel(table.columns[position], shown, _in_codebook_order(groups, table, first), tuple(series), cells)
+
+
+def _in_codebook_order(groups: Iterable[str], table: ReportTable, key: int) -> tuple[str, ...]:
+    """Return the groups as the codebook lists them: grades rise, whatever order the table came in."""
+    column = table.columns[key]
+    order = [written(Cell(code), column) for code in column.labels]
+    return tuple(sorted(groups, key=lambda group: order.index(group) if group in order else len(order)))
+
+
+def _draw(panel: _Panel, table: ReportTable, place: int) -> Plot:
+    axis_name = table.columns[table.keys[0]].heading
+    with _drawing(len(panel.groups) * len(panel.series), salt=f"{table.name}/{panel.measure.name}/{place}") as (
+        axes,
+        svg,
+    ):
+        draw = _bars if panel.measure.kind in BARS else _dots
+        draw(axes, panel)
+        axes.set_xticks(
+            range(len(panel.groups)), [_literal(textwrap.fill(group, TICK_WIDTH)) for group in panel.groups]
+        )
+        axes.set_xlabel(_literal(axis_name))
+        axes.set_xlim(-0.6, len(panel.groups) - 0.4)
+        if len(panel.series) > 1:
+            axes.legend(
+                loc="lower left", bbox_to_anchor=(0, 1.02), ncols=min(3, len(panel.series)), frameon=False,
+                borderaxespad=0, handlelength=0.9, handleheight=0.9, columnspacing=1.6, labelcolor=INK,
+            )  # fmt: skip
+    caption = panel.measure.heading + (", mean ± standard deviation" if panel.spread else "") + f", by {_keys(table)}"
+    return Plot(svg=_themed(svg.getvalue(), place, table.name), caption=caption, description=_described(panel, caption))
+
+
+def _bars(axes: Any, panel: _Panel) -> None:  # noqa: ANN401 - matplotlib is untyped here
+    width = 0.8 / len(panel.series)
+    top = max((float(cell.value) for cell, _ in panel.cells.values() if _is_number(cell)), default=1.0)
+    for place, name in enumerate(panel.series):
+        for group, (x, cell, _) in enumerate(_placed(panel, name, place, width)):
+            if cell.withheld:
+                _stump(axes, x, width, top)
+            elif _is_number(cell):
+                value = float(cell.value or 0)
+                label = _literal(name) if group == _first_drawn(panel, name) else None
+                axes.bar(x, value, width * 0.92, color=SERIES[place], label=label, zorder=2)
+                _note(axes, x, value, _short(cell.value), small=width < 0.22)  # noqa: PLR2004 - inches of room
+    axes.set_ylim(0, top * 1.12)
+    axes.set_ylabel(_literal(panel.measure.heading))
+
+
+def _dots(axes: Any, panel: _Panel) -> None:  # noqa: ANN401 - matplotlib is untyped here
+    width = 0.68 / len(panel.series)
+    low, high = _reach(panel)
+    for place, name in enumerate(panel.series):
+        for group, (x, cell, spread) in enumerate(_placed(panel, name, place, width)):
+            if cell.withheld:
+                _stump(axes, x, width, high - low, floor=low)
+            elif _is_number(cell):
+                bar = float(spread.value or 0) if spread is not None and _is_number(spread) else None
+                label = _literal(name) if group == _first_drawn(panel, name) else None
+                axes.errorbar(
+                    x, float(cell.value or 0), yerr=bar, color=SERIES[place], label=label, zorder=2,
+                    marker="o", markersize=7, markeredgecolor=PAPER, markeredgewidth=1.2, linewidth=2, capsize=0,
+                )  # fmt: skip
+                axes.annotate(
+                    _short(cell.value), (x, float(cell.value or 0)), (8, 0), textcoords="offset points",
+                    va="center", color=INK, fontsize=FONT - 2,
+                )  # fmt: skip
+    axes.set_ylim(low, high)
+    axes.set_ylabel(_literal(panel.measure.heading))
+
+
+def _reach(panel: _Panel) -> tuple[float, float]:
+    """Return the span of the axis: from zero unless that would flatten everything, with room above."""
+    ends = [
+        float(cell.value or 0) + sign * (float(spread.value or 0) if spread is not None and _is_number(spread) else 0.0)
+        for cell, spread in panel.cells.values()
+        if _is_number(cell)
+        for sign in (-1, 1)
+    ]
+    low, high = min([0.0, *ends]), max(ends)
+    room = (high - low) * 0.12 or 1.0
+    return (low - room if low < 0 else low), high + room
+
+
+def _placed(panel: _Panel, name: str, place: int, width: float) -> Iterator[tuple[float, Cell, Cell | None]]:
+    offset = (place - (len(panel.series) - 1) / 2) * width
+    for position, group in enumerate(panel.groups):
+        cell, spread = panel.cells.get((name, group), (Cell(None), None))
+        yield position + offset, cell, spread
+
+
+def _first_drawn(panel: _Panel, name: str) -> int:
+    """Return the group whose mark carries the legend's entry, so that every series has exactly one."""
+    return next(
+        (
+            index
+            for index, group in enumerate(panel.groups)
+            if _is_number(panel.cells.get((name, group), (Cell(None),))[0])
+        ),
+        -1,
+    )
+
+
+def _stump(axes: Any, x: float, width: float, height: float, floor: float = 0.0) -> None:  # noqa: ANN401
+    axes.bar(
+        x,
+        height * 0.09,
+        width * 0.92,
+        bottom=floor,
+        facecolor="none",
+        edgecolor=FAINT,
+        hatch="////",
+        linewidth=1,
+        zorder=2,
+    )
+    axes.annotate(
+        "withheld", (x, floor + height * 0.09), (0, 3), textcoords="offset points", ha="center", va="bottom",
+        color=FAINT, fontsize=FONT - 2.5, rotation=90 if width < 0.3 else 0,  # noqa: PLR2004 - no room to lie flat
+    )  # fmt: skip
+
+
+def _note(axes: Any, x: float, y: float, text: str, *, small: bool) -> None:  # noqa: ANN401
+    axes.annotate(
+        text, (x, y), (0, 3), textcoords="offset points", ha="center", va="bottom", color=INK,
+        fontsize=FONT - (3 if small else 2),
+    )  # fmt: skip
+
+
+@contextmanager
+def _drawing(marks: int, *, salt: str) -> Iterator[tuple[Any, io.StringIO]]:
+    """Give bare axes, and the SVG of them afterwards; no state of matplotlib is left behind."""
+    import matplotlib as mpl  # noqa: PLC0415 - heavy: 0.6 s and only a report with plots pays for it
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+
+    settings = {
+        "svg.fonttype": "none", "svg.hashsalt": salt, "font.size": FONT, "font.family": "sans-serif", "text.color": INK,
+        "axes.labelcolor": FAINT, "axes.edgecolor": FAINT, "xtick.color": FAINT, "ytick.color": FAINT,
+        "xtick.labelcolor": INK, "ytick.labelcolor": INK, "hatch.linewidth": 0.8, "hatch.color": FAINT,
+    }  # fmt: skip
+    svg = io.StringIO()
+    with mpl.rc_context(settings):
+        figure = Figure(figsize=(min(9.0, max(4.6, 1.6 + 0.52 * marks)), 3.3), layout="constrained")
+        axes = figure.add_subplot()
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(length=0)
+        axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.8)
+        axes.set_axisbelow(True)
+        yield axes, svg
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+
+
+def _themed(svg: str, place: int, table: str) -> str:
+    """Return the drawing for a page: no prologue, the page's colours and font, names that no other drawing has."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    for size in ("width", "height"):  # the viewBox stays, so the drawing scales with the page
+        body = re.sub(rf'(<svg[^>]*?) {size}="[^"]*"', r"\1", body, count=1)
+    body = re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px", body)
+    prefix = re.sub(r"\W", "_", f"{table}_{place}_")
+    body = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}\1"', body)
+    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}\1)", body)
+    body = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}\1"', body)
+    for placeholder, variable in VARIABLES.items():
+        body = body.replace(placeholder, variable)
+    return body
+
+
+def _described(panel: _Panel, caption: str) -> str:
+    """Return the plot in words: every mark with its value."""
+    told = []
+    for (series, group), (cell, spread) in panel.cells.items():
+        value = written(cell, panel.measure)
+        deviation = f" ± {written(spread, panel.measure)}" if spread is not None and _is_number(spread) else ""
+        told.append(f"{', '.join(part for part in (group, series) if part)}: {value}{deviation}")
+    return f"{caption}. {'; '.join(told)}."
+
+
+def _keys(table: ReportTable) -> str:
+    return " and ".join(table.columns[key].heading for key in table.keys)
+
+
+def _is_number(cell: Cell) -> bool:
+    return not cell.withheld and isinstance(cell.value, int | float) and not isinstance(cell.value, bool)
+
+
+def _short(value: Any) -> str:  # noqa: ANN401 - a cell's value
+    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 1000 else number(value)  # noqa: PLR2004
+
+
+def _literal(text: str) -> str:
+    """Return text that matplotlib does not read as mathematics."""
+    return text.replace("$", r"\$")

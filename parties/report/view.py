@@ -1,0 +1,218 @@
+"""A released result as people see it: plain cells, words and marks, before anything is drawn.
+
+Every renderer (terminal, JSON, CSV, Arrow, HTML) starts from one ``Report``, so they cannot tell different stories.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mpc.contract.terms import Computation, Contract, Party, Rules
+from mpc.evidence.claims import Check
+from mpc.results import MeasureKind
+from mpc.signing import VerifyingKey
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell. ``value`` is None for a cell without a value and for a withheld one; ``withheld`` tells them apart."""
+
+    value: Value
+    withheld: bool = False
+
+
+@dataclass(frozen=True)
+class ReportColumn:
+    """One column: a key (``kind`` ``key``) or a measure. ``source`` is equal for measures of the same quantity.
+
+    ``labels`` gives the codebook's words for a key's values.
+    """
+
+    name: str
+    kind: Literal["key"] | MeasureKind
+    unit: str | None = None
+    source: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_key(self) -> bool:
+        """Whether rows are grouped by this column."""
+        return self.kind == "key"
+
+    @property
+    def heading(self) -> str:
+        """The column's name as words, with its unit."""
+        words = self.name.replace("_", " ")
+        return f"{words} ({self.unit})" if self.unit else words
+
+
+@dataclass(frozen=True)
+class Withholding:
+    """Some cells of one measure that a rule held back, and what to change; never their values."""
+
+    rule: str
+    measure: str
+    cells: int
+    remedy: str
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """One table. ``totals`` names, for each row, the keys that are totalled over."""
+
+    name: str
+    columns: tuple[ReportColumn, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    withheld: tuple[Withholding, ...] = ()
+    totals: tuple[frozenset[str], ...] = ()
+
+    @property
+    def keys(self) -> tuple[int, ...]:
+        """The positions of the key columns."""
+        return tuple(position for position, column in enumerate(self.columns) if column.is_key)
+
+    @property
+    def measures(self) -> tuple[int, ...]:
+        """The positions of the measures."""
+        return tuple(position for position, column in enumerate(self.columns) if not column.is_key)
+
+    @property
+    def withheld_cells(self) -> int:
+        """How many cells were held back."""
+        return sum(cell.withheld for row in self.rows for cell in row)
+
+    def totalled(self, row: int) -> frozenset[str]:
+        """Return the names of the keys that ``row`` is a total over."""
+        return self.totals[row] if self.totals else frozenset()
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A party that signed, and the fingerprint of the key it signed with."""
+
+    name: str
+    label: str
+    fingerprint: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Trust:
+    """One sentence on what the evidence proves. ``severity`` ``none`` means that it protects nobody."""
+
+    severity: Literal["none", "partial", "full"]
+    headline: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a verified receipt says of a result. ``shown`` is the earliest time somebody else vouches for, in words."""
+
+    digest: str
+    run: int | None
+    checks: tuple[Check, ...]
+    shown: str
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """One answer with everything that a reader needs to judge it."""
+
+    title: str
+    contract_purpose: str
+    contract_digest: str
+    valid: tuple[str, str]
+    computation: str
+    purpose: str
+    question: str
+    question_kind: str
+    parameters: Mapping[str, str]
+    recipients: tuple[str, ...]
+    sources: tuple[tuple[str, str, tuple[str, ...]], ...]
+    rules: Rules
+    tables: tuple[ReportTable, ...]
+    signers: tuple[Signer, ...]
+    trust: tuple[Trust, ...]
+    provenance: Provenance | None
+
+    @property
+    def withheld_cells(self) -> int:
+        """How many cells were held back in all tables."""
+        return sum(table.withheld_cells for table in self.tables)
+
+
+def trust_of(contract: Contract) -> tuple[Trust, ...]:
+    """Return what the evidence that ``contract`` accepts can and cannot prove, gravest first."""
+    said = {_trust(enclave.format, enclave.measured_by) for enclave in contract.enclaves}
+    return tuple(sorted(said, key=lambda trust: ("none", "partial", "full").index(trust.severity)))
+
+
+def _trust(form: str, measured_by: str) -> Trust:
+    if form == "simulated":
+        return Trust(
+            "none",
+            "No protection: simulated evidence",
+            "Anybody can forge simulated evidence, and whoever runs the machine could read every row. "
+            "This contract is for trying things out, never for data that matters.",
+        )
+    if measured_by == "self":
+        return Trust(
+            "none",
+            f"No protection against a changed coordinator: {form} evidence that the program gives of itself",
+            "A coordinator that measures itself can lie about what it is. This finds accidents, not adversaries, "
+            "and the host can read the machine's memory.",
+        )
+    return Trust(
+        "partial",
+        f"Memory is visible to the host: {form} evidence",
+        "The boot chain measured the program, so a changed one is found. But nothing hides memory from whoever runs "
+        "the machine, and a TPM that the host emulates proves nothing against it.",
+    )
+
+
+def signers_of(contract: Contract) -> tuple[Signer, ...]:
+    """Return the parties of ``contract`` with their fingerprints and what each does in it."""
+    return tuple(
+        Signer(party.name, party.label, _fingerprint(party), _role(contract, party.name)) for party in contract.parties
+    )
+
+
+def _fingerprint(party: Party) -> str:
+    return VerifyingKey(bytes.fromhex(party.signing_key)).keyid
+
+
+def _role(contract: Contract, party: str) -> str:
+    owns = [dataset.name for dataset in contract.datasets if party in dataset.owners]
+    receives = any(party in computation.recipients for computation in contract.computations)
+    words = [f"owns rows of {', '.join(owns)}"] if owns else []
+    return " · ".join([*words, *(["receives results"] if receives else [])]) or "signs"
+
+
+def question_text(computation: Computation) -> str:
+    """Return the question as it was agreed: its SQL, or its method with arguments."""
+    question = computation.question
+    if question.kind == "sql":
+        return question.text
+    arguments = ", ".join(f"{name}=[{', '.join(values)}]" for name, values in sorted(question.arguments.items()))
+    return f"statistics.{question.method}({question.dataset}, {arguments})"
+
+
+def codebooks(contract: Contract) -> dict[str, dict[str, str]]:
+    """Return the labels of every category by column name; a name with two meanings has none."""
+    found: dict[str, dict[str, str]] = {}
+    for dataset in contract.datasets:
+        for column in dataset.columns:
+            codes = {code.value: code.label for code in column.codes}
+            found[column.name] = codes if found.get(column.name, codes) == codes else {}
+    return found
+
+
+def plain_value(value: Any) -> Value:  # noqa: ANN401 - what Arrow hands out
+    """Return an Arrow cell as a plain value: numbers and booleans as they are, everything else as text."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
