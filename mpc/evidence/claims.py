@@ -15,12 +15,31 @@ PcrIndex = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]|1[0-9]|2[0-3])$"
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison that was made, as a person reads it."""
+    """One comparison that was made, as a person reads it; ``why`` and ``remedy`` speak where it did not pass."""
 
     name: str
     expected: str
     found: str
     passed: bool
+    why: str = ""
+    remedy: str = ""
+
+    def as_data(self) -> dict[str, str | bool]:
+        """Return the check as plain data, for ``--json``."""
+        return {"check": self.name, "expected": self.expected, "found": self.found, "passed": self.passed}
+
+
+@dataclass(frozen=True)
+class Attestation:
+    """What an enclave hands out: evidence in one format, and the collateral that it knows of.
+
+    ``transcript`` is what the enclave says it bound: it only serves to name a difference, nothing is believed from it.
+    """
+
+    format: str
+    evidence: bytes
+    endorsements: tuple[bytes, ...]
+    transcript: bytes
 
 
 @dataclass(frozen=True)
@@ -28,7 +47,8 @@ class Claims:
     """What evidence says after its signatures were believed; made only by a format's ``verify``.
 
     ``bound`` is the field that carries the transcript (64 bytes of report data, or 32 of qualifying data);
-    ``measurements`` holds raw digests by name (``code`` always), ``facts`` further claims as text.
+    ``measurements`` holds raw digests by name, ``facts`` further claims as text. ``measured_by`` is what the evidence
+    shows by itself; comparing it with reference values may show more. ``valid_until`` is when its collateral expires.
     """
 
     format: str
@@ -40,6 +60,7 @@ class Claims:
     verified_at: datetime
     facts: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
+    valid_until: datetime | None = None
 
 
 class SimulatedReference(Term):

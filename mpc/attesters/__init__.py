@@ -1,0 +1,59 @@
+"""The enclave's side of attestation: what obtains evidence, one module a kind, behind one protocol.
+
+An attester is chosen once, when the coordinator starts; its module is imported only then, so that a library it needs
+is missed only by those who chose it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import Protocol, cast
+
+from mpc.errors import Misconfigured
+from mpc.evidence.binding import Transcript
+from mpc.evidence.claims import Attestation
+
+__all__ = ["ATTESTERS", "Attestation", "Attester", "Settings", "choose"]
+
+
+class Attester(Protocol):
+    """What a coordinator asks of its hardware."""
+
+    @property
+    def format(self) -> str:
+        """The format of the evidence, a name in ``mpc.evidence.FORMATS``."""
+
+    def measure(self, code_digest: bytes) -> None:
+        """Record the 32-byte digest of the code, once a boot; raise ``Refusal`` when another one is recorded."""
+
+    def attest(self, transcript: Transcript) -> Attestation:
+        """Return fresh evidence that binds ``transcript``; raise ``Refusal`` when ``measure`` did not succeed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an operator says of the hardware; each attester reads what concerns it.
+
+    ``tcti`` is how the TPM is reached, as tpm2-tss spells it (``device:/dev/tpmrm0``, ``swtpm:path=…``); ``code_pcr``
+    the register that holds the code digest; ``certificates`` the DER chain of the attestation key, leaf first.
+    """
+
+    tcti: str = "device:/dev/tpmrm0"
+    code_pcr: int = 8
+    certificates: Sequence[bytes] = ()
+
+
+ATTESTERS: Mapping[str, str] = MappingProxyType({"simulated": "mpc.attesters.simulated", "tpm": "mpc.attesters.tpm"})
+
+
+def choose(name: str, settings: Settings | None = None) -> Attester:
+    """Return the attester called ``name``, or raise ``Misconfigured``."""
+    if name not in ATTESTERS:
+        raise Misconfigured(
+            "attester.unknown", "there is no such attester", why="the name is not among those that this version has",
+            remedy="choose one of those expected", field="attester",
+            expected=" or ".join(ATTESTERS), found=repr(name[:64]),
+        )  # fmt: skip
+    start = cast("Callable[[Settings], Attester]", import_module(ATTESTERS[name]).start)
+    return start(settings or Settings())
