@@ -7,11 +7,15 @@ cell, in all and after taking away each single party.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from mpc.canonical import canonical_cbor, parse_cbor
+from mpc.errors import Malformed
+from mpc.table.plain import plain_table, read_table
 
 Counts = npt.NDArray[np.int64]
 
@@ -51,6 +55,9 @@ class RawTable:
 
     ``margins`` names, for each row, which keys are totalled over (GROUPING SETS, ROLLUP): a bit mask with bit i
     set where key i is aggregated away. Rows of plain GROUP BY have 0.
+
+    ``public`` says that every dataset that was read is public (no subject to protect): only then may a measure
+    come without contributors.
     """
 
     name: str
@@ -59,6 +66,7 @@ class RawTable:
     data: pa.Table
     contributors: Mapping[str, tuple[Contributors, ...]]
     margins: Counts
+    public: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,3 +87,141 @@ class RawResult:
 
     tables: tuple[RawTable, ...]
     presentation: Presentation = Presentation()
+
+
+_LABEL = "sealroom raw result v1"
+_KEYS_MAX = 62  # margins are bits of a signed 64-bit number
+
+
+def to_bytes(result: RawResult) -> bytes:
+    """Return the deterministic CBOR of ``result``: equal results, equal bytes."""
+    shown = result.presentation
+    order = [[column, descending] for column, descending in shown.order]
+    return canonical_cbor([_LABEL, [_plain(table) for table in result.tables], [shown.having, order, shown.limit]])
+
+
+def from_bytes(raw: bytes, *, max_bytes: int) -> RawResult:
+    """Return the result that ``raw`` spells, or raise ``Malformed``.
+
+    The child that wrote it may have been taken over: every shape has to agree with every other before anything
+    reads a cell. That its numbers are true no check can show.
+    """
+    match parse_cbor(raw, what="the result of a run", max_bytes=max_bytes):
+        case [label, list() as tables, [None | str() as having, list() as order, None | int() as limit]] if (
+            label == _LABEL and limit is not True and limit is not False and (limit is None or limit >= 0)
+        ):
+            read = tuple(_read(table) for table in tables)
+            if len({table.name for table in read}) != len(read):
+                raise _malformed("table names")
+            return RawResult(read, Presentation(having, tuple(_read_order(pair) for pair in order), limit))
+        case _:
+            raise _malformed("form")
+
+
+def _plain(table: RawTable) -> list[Any]:
+    contributors = {
+        measure: [
+            [one.domain, _packed(one.total), {p: _packed(left) for p, left in one.without.items()}] for one in each
+        ]
+        for measure, each in table.contributors.items()
+    }
+    measures = [[m.name, m.kind, m.source, m.extensive, m.unit] for m in table.measures]
+    data = plain_table(table.data)
+    return [table.name, list(table.keys), measures, data, contributors, _packed(table.margins), table.public]
+
+
+def _read(plain: object) -> RawTable:
+    match plain:
+        case [str() as name, list() as keys, list() as measures, data, dict() as each, margins, bool() as public]:
+            cells = read_table(data)
+        case _:
+            raise _malformed("table")
+    contributors = {
+        measure: tuple(_read_contributors(one, cells.num_rows) for one in _list(each[measure])) for measure in each
+    }
+    table = RawTable(
+        name=name, keys=tuple(keys), measures=tuple(_read_measure(measure) for measure in measures), data=cells,
+        contributors=contributors, margins=_unpacked(margins, cells.num_rows), public=public,
+    )  # fmt: skip
+    check_shape(table)
+    return table
+
+
+def check_shape(table: RawTable) -> None:
+    """Raise ``Malformed`` unless columns, contributors and margins of ``table`` speak of the same cells."""
+    measures = [measure.name for measure in table.measures]
+    names = [*table.keys, *measures]
+    rows = table.data.num_rows
+    if table.data.column_names != names or len(set(names)) != len(names) or len(table.keys) > _KEYS_MAX:
+        raise _malformed("columns")
+    if set(table.contributors) != set(measures):
+        raise _malformed("contributors")
+    for one in (one for each in table.contributors.values() for one in each):
+        _check_counts(one, rows)
+    _check_margins(table, rows)
+
+
+def _check_counts(one: Contributors, rows: int) -> None:
+    for left in (one.total, *one.without.values()):
+        if left.shape != (rows,) or (left < 0).any() or (left > one.total).any():
+            raise _malformed("contributors")
+
+
+def _check_margins(table: RawTable, rows: int) -> None:
+    margins = table.margins
+    if margins.shape != (rows,) or (margins < 0).any() or (margins >= 1 << len(table.keys)).any():
+        raise _malformed("margins")
+    for i, key in enumerate(table.keys):
+        # A key that is totalled over is NULL in that row; a value there would be one of the data's.
+        present = ~np.asarray(table.data.column(key).is_null())
+        if (present & (margins >> i & 1 == 1)).any():
+            raise _malformed("margins")
+
+
+def _read_measure(plain: object) -> Measure:
+    match plain:
+        case [str() as name, str() as kind, str() as source, bool() as extensive, None | str() as unit]:
+            known: dict[str, MeasureKind] = {kind: kind for kind in get_args(MeasureKind)}
+            if kind in known:
+                return Measure(name, known[kind], source, extensive, unit)
+    raise _malformed("measure")
+
+
+def _read_contributors(plain: object, rows: int) -> Contributors:
+    match plain:
+        case [str() as domain, total, dict() as without] if all(isinstance(party, str) for party in without):
+            left = {party: _unpacked(counts, rows) for party, counts in without.items()}
+            return Contributors(domain, _unpacked(total, rows), left)
+        case _:
+            raise _malformed("contributors")
+
+
+def _read_order(plain: object) -> tuple[str, bool]:
+    match plain:
+        case [str() as column, bool() as descending]:
+            return column, descending
+        case _:
+            raise _malformed("order")
+
+
+def _packed(counts: Counts) -> bytes:
+    return np.ascontiguousarray(counts, dtype="<i8").tobytes()
+
+
+def _unpacked(raw: object, rows: int) -> Counts:
+    if not isinstance(raw, bytes) or len(raw) != 8 * rows:
+        raise _malformed("counts")
+    return np.frombuffer(raw, dtype="<i8").astype(np.int64)
+
+
+def _list(plain: object) -> list[Any]:
+    if not isinstance(plain, list):
+        raise _malformed("list")
+    return plain
+
+
+def _malformed(field: str) -> Malformed:
+    return Malformed(
+        "result.invalid", "the result of a run does not have the agreed form", why="its parts do not fit each other",
+        remedy="run the computation again; if it stays so, report it with the code's digest", field=field,
+    )  # fmt: skip

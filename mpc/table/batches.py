@@ -77,12 +77,11 @@ class BatchChecker:
     def __init__(self, dataset: Dataset, *, unique_max_bytes: int = UNIQUE_MAX_BYTES) -> None:
         self._schema = arrow_schema(dataset)
         subject = dataset.subject
-        self._rules = tuple(
-            _ColumnRules(column, is_subject=column.name == subject.column) for column in dataset.columns
-        )
-        self._distinct = [_Distinct(key.columns, "exact", unique_max_bytes) for key in dataset.keys if key.unique]
+        self._rules = tuple(_ColumnRules(column, subject.column) for column in dataset.columns)
+        unique = {(key.columns, "exact") for key in dataset.keys if key.unique}
         if subject.column is not None and subject.rows == "one":
-            self._distinct.append(_Distinct((subject.column,), subject.normalisation, unique_max_bytes))
+            unique.add(((subject.column,), subject.normalisation))
+        self._distinct = [_Distinct(columns, form, unique_max_bytes) for columns, form in sorted(unique)]
 
     def check(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return ``batch``, safe to read and within the dataset's terms.
