@@ -1,0 +1,1 @@
+"""Studies told in Python: who takes part, which columns, which questions, under which rules."""
