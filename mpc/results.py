@@ -57,7 +57,8 @@ class RawTable:
     set where key i is aggregated away. Rows of plain GROUP BY have 0.
 
     ``public`` says that every dataset that was read is public (no subject to protect): only then may a measure
-    come without contributors.
+    come without contributors. ``complete`` says that every combination of the keys' declared values has a row, also
+    those with nobody in them: only then does a row that is withheld whole keep its keys.
     """
 
     name: str
@@ -67,6 +68,7 @@ class RawTable:
     contributors: Mapping[str, tuple[Contributors, ...]]
     margins: Counts
     public: bool = False
+    complete: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,12 +129,30 @@ def _plain(table: RawTable) -> list[Any]:
     }
     measures = [[m.name, m.kind, m.source, m.extensive, m.unit] for m in table.measures]
     data = plain_table(table.data)
-    return [table.name, list(table.keys), measures, data, contributors, _packed(table.margins), table.public]
+    return [
+        table.name,
+        list(table.keys),
+        measures,
+        data,
+        contributors,
+        _packed(table.margins),
+        table.public,
+        table.complete,
+    ]
 
 
 def _read(plain: object) -> RawTable:
     match plain:
-        case [str() as name, list() as keys, list() as measures, data, dict() as each, margins, bool() as public]:
+        case [
+            str() as name,
+            list() as keys,
+            list() as measures,
+            data,
+            dict() as each,
+            margins,
+            bool() as public,
+            bool() as complete,
+        ]:
             cells = read_table(data)
         case _:
             raise _malformed("table")
@@ -141,7 +161,7 @@ def _read(plain: object) -> RawTable:
     }
     table = RawTable(
         name=name, keys=tuple(keys), measures=tuple(_read_measure(measure) for measure in measures), data=cells,
-        contributors=contributors, margins=_unpacked(margins, cells.num_rows), public=public,
+        contributors=contributors, margins=_unpacked(margins, cells.num_rows), public=public, complete=complete,
     )  # fmt: skip
     check_shape(table)
     return table

@@ -1,0 +1,23 @@
+"""The rules, one module each. Adding one is adding a file and a line; the order decides which rule is named.
+
+coverage          what no rule speaks of stays inside
+threshold         enough distinct subjects in every domain
+coalition         also without any single party
+zeros             empty cells, where the contract wants them withheld
+companions        measures of one source go together              ┐
+complementary     no withheld cell follows from released ones     ├ repeated until nothing changes
+hypothesis_tests  test statistics share the fate of their cells   ┘
+"""
+
+from mpc.disclosure.rules import coalition, companions, complementary, coverage, hypothesis_tests, threshold, zeros
+from mpc.disclosure.rules.rule import Rule
+
+RULES: tuple[Rule, ...] = (
+    coverage.RULE,
+    threshold.RULE,
+    coalition.RULE,
+    zeros.RULE,
+    companions.RULE,
+    complementary.RULE,
+    hypothesis_tests.RULE,
+)
