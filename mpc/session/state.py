@@ -1,0 +1,194 @@
+"""What a session is: a frozen value, and what it awaits from whom."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mpc.contract.terms import Contract
+
+State = Literal["boot", "agreed", "attested", "activated", "loaded", "ended"]
+Stage = Literal["requested", "permitted", "released"]
+What = Literal["consent", "activation", "upload", "rewrap", "share", "permit"]
+
+
+@dataclass(frozen=True)
+class ComputationTerms:
+    """Of a computation: the datasets it reads, who may ask and receive, and how often."""
+
+    reads: tuple[str, ...]
+    recipients: tuple[str, ...]
+    runs: int
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the session needs to know of a contract; ``contract`` is its digest in hex."""
+
+    contract: str
+    parties: tuple[str, ...]
+    owners: Mapping[str, tuple[str, ...]]
+    refreshes: Mapping[str, int]
+    refresh_until: Mapping[str, str | None]
+    computations: Mapping[str, ComputationTerms]
+
+    @property
+    def share_holders(self) -> tuple[str, ...]:
+        """All owners of any dataset, sorted."""
+        return tuple(sorted({owner for owners in self.owners.values() for owner in owners}))
+
+
+def terms_of(contract: Contract, digest: bytes, reads: Mapping[str, tuple[str, ...]]) -> Terms:
+    """Return the session's view of ``contract``; ``reads`` names the datasets of each computation."""
+    return Terms(
+        contract=digest.hex(),
+        parties=tuple(party.name for party in contract.parties),
+        owners={dataset.name: dataset.owners for dataset in contract.datasets},
+        refreshes={dataset.name: dataset.freshness.refreshes for dataset in contract.datasets},
+        refresh_until={dataset.name: dataset.freshness.until for dataset in contract.datasets},
+        computations={
+            computation.name: ComputationTerms(reads[computation.name], computation.recipients, computation.runs)
+            for computation in contract.computations
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One version of an owner's rows; ``key_held`` tells whether this instance can open them."""
+
+    upload: str
+    dataset: str
+    owner: str
+    version: int
+    key_held: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """One question asked. ``missing`` are the owners whose permit it still wants."""
+
+    number: int
+    computation: str
+    parameters: Mapping[str, str]
+    requester: str
+    uploads: tuple[str, ...]
+    stage: Stage
+    missing: tuple[str, ...]
+    outcome: Literal["released", "failed"] | None
+
+    @property
+    def shown(self) -> Literal["permitting", "running", "released", "failed"]:
+        """The word that a status tells."""
+        if self.outcome is not None:
+            return self.outcome
+        return "running" if self.stage == "permitted" else "permitting"
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything public that has happened to a contract. ``time`` is the latest time that a party signed."""
+
+    terms: Terms
+    state: State = "boot"
+    recorded: bool = False
+    consented: frozenset[str] = frozenset()
+    instance: str | None = None
+    restarted: bool = False
+    activated: frozenset[str] = frozenset()
+    shares: frozenset[str] = frozenset()
+    shares_return: bool = False
+    uploads: tuple[Upload, ...] = ()
+    runs: tuple[Run, ...] = ()
+    time: str | None = None
+    destroyed: bool = False
+
+    def upload(self, upload: str) -> Upload | None:
+        """Return the upload with this id (hex), or None."""
+        return next((known for known in self.uploads if known.upload == upload), None)
+
+    def run(self, number: int) -> Run | None:
+        """Return the run with this number, or None."""
+        return self.runs[number - 1] if 0 < number <= len(self.runs) else None
+
+    def current(self, dataset: str, owner: str) -> Upload | None:
+        """Return the newest version of an owner's rows of a dataset, or None."""
+        return next((up for up in reversed(self.uploads) if (up.dataset, up.owner) == (dataset, owner)), None)
+
+    def pinned_for(self, computation: str) -> tuple[str, ...]:
+        """Return the sorted ids of the newest uploads that a run of ``computation`` requested now would read."""
+        reads = self.terms.computations[computation].reads
+        newest = (self.current(dataset, owner) for dataset in reads for owner in self.terms.owners[dataset])
+        return tuple(sorted(up.upload for up in newest if up))
+
+    def needed(self) -> tuple[Upload, ...]:
+        """Return the uploads whose rows a run may still read: the newest, and those that unfinished runs pin."""
+        pinned = {upload for run in self.runs if run.stage != "released" for upload in run.uploads}
+        return tuple(up for up in self.uploads if up.upload in pinned or up == self.current(up.dataset, up.owner))
+
+
+@dataclass(frozen=True)
+class Awaited:
+    """What one party has to do next.
+
+    ``subject`` names the contract, instance, dataset, upload or run that it is about; for a share it is ``take`` or
+    ``return``: from this instance, or to it.
+    """
+
+    party: str
+    what: What
+    subject: str
+
+
+def awaited(session: Session) -> tuple[Awaited, ...]:
+    """Return who must do what before the session or a run of it moves on; empty where nobody has to."""
+    return tuple(_AWAITED[session.state](session))
+
+
+def _awaited_consents(session: Session) -> list[Awaited]:
+    return [
+        Awaited(party, "consent", session.terms.contract)
+        for party in session.terms.parties
+        if party not in session.consented
+    ]
+
+
+def _awaited_activations(session: Session) -> list[Awaited]:
+    return [
+        Awaited(party, "activation", session.instance or "")
+        for party in session.terms.parties
+        if party not in session.activated
+    ]
+
+
+def awaited_rows(session: Session) -> list[Awaited]:
+    """Return the shares, uploads and keys that are missing before runs may be asked for."""
+    uploads = [
+        Awaited(owner, "upload", dataset)
+        for dataset, owners in session.terms.owners.items()
+        for owner in owners
+        if session.current(dataset, owner) is None
+    ]
+    rewraps = [Awaited(up.owner, "rewrap", up.upload) for up in session.needed() if not up.key_held]
+    direction = "return" if session.shares_return else "take"
+    shares = [
+        Awaited(owner, "share", direction) for owner in session.terms.share_holders if owner not in session.shares
+    ]
+    return shares + uploads + rewraps
+
+
+def _awaited_permits(session: Session) -> list[Awaited]:
+    return [Awaited(owner, "permit", str(run.number)) for run in session.runs for owner in run.missing]
+
+
+def _nothing(_session: Session) -> list[Awaited]:
+    return []
+
+
+_AWAITED: Mapping[State, Callable[[Session], list[Awaited]]] = {
+    "boot": _awaited_consents,
+    "agreed": _nothing,
+    "attested": _awaited_activations,
+    "activated": awaited_rows,
+    "loaded": _awaited_permits,
+    "ended": _nothing,
+}
