@@ -95,7 +95,7 @@ def _order_of_keys(table: RawTable) -> npt.NDArray[np.int64]:
     names = [f"k{i}" for i in range(len(table.keys))]
     keys = pa.table([pa.array(table.margins), *table.data.select(table.keys).columns], names=["margin", *names])
     order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])
-    rows: npt.NDArray[np.int64] = order.to_numpy().astype(np.int64)
+    rows: npt.NDArray[np.int64] = np.asarray(order, dtype=np.int64)
     return rows
 
 
