@@ -52,8 +52,8 @@ patients = Dataset(
 scenario = Scenario(
     title="Breast cancer by grade and hormone therapy, in Rotterdam and Germany",
     purpose=(
-        "To describe both cohorts together before a prognostic model is fitted: who was treated, how far the disease had "
-        "come, and how often it returned."
+        "To describe both cohorts together before a prognostic model is fitted: who was treated, how far the disease "
+        "had come, and how often it returned."
     ),
     parties=[rotterdam, gbsg, university],
     datasets=[patients],
@@ -104,8 +104,8 @@ scenario = Scenario(
 )  # fmt: skip
 
 REFUSED_QUESTION = "SELECT pid, age, nodes FROM patients WHERE age > 80"
-"""A question that no contract of this kind can hold: it asks for patients, not for an answer about them. Identifiers may
-stand only in joins and distinct counts, and values leave only inside aggregates or as groups of a filterable column.
+"""A question that no contract can hold: it asks for patients, not for an answer about them. Identifiers may stand only
+in joins and distinct counts, and values leave only inside aggregates or as groups of a filterable column.
 """
 
 SOURCES = {"rotterdam": DATA / "rotterdam.toml", "gbsg": DATA / "gbsg.toml"}

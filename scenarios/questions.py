@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
+from mpc.errors import Misconfigured
 from mpc.table.schema import ColumnType
 
 
@@ -59,8 +60,9 @@ def between(description: str, minimum: int | Decimal, maximum: int | Decimal) ->
 class Computation:
     """One question of a scenario; made by ``sql`` and by the methods of ``statistics``.
 
-    ``purpose`` says in a sentence why it is asked (else the computation's name in words). ``recipients`` receive the answer (else those of the scenario).
-    It may be asked ``runs`` times, ``unattended`` of which a party's daemon may permit without a person.
+    ``purpose`` says in a sentence why it is asked (else the computation's name in words). ``recipients`` receive the
+    answer (else those of the scenario). It may be asked ``runs`` times, ``unattended`` of which a party's daemon may
+    permit without a person.
     """
 
     question: Mapping[str, Any]
@@ -115,7 +117,7 @@ class Statistics:
     ) -> Computation:
         """Return count, mean and standard deviation of each numeric column, in all or in each group of ``by``."""
         arguments = {"columns": [column.name for column in columns], "by": list(by)}
-        return _method("summary", columns, arguments, purpose, recipients, runs, unattended)
+        return Computation(_question("summary", columns, arguments), purpose, _names(recipients), runs, unattended)
 
     def crosstab(
         self,
@@ -129,29 +131,22 @@ class Statistics:
     ) -> Computation:
         """Return the table of two categories against each other, with Pearson's chi-square test."""
         arguments = {"row": [row.name], "column": [column.name]}
-        return _method("crosstab", (row, column), arguments, purpose, recipients, runs, unattended)
+        question = _question("crosstab", (row, column), arguments)
+        return Computation(question, purpose, _names(recipients), runs, unattended)
 
 
 statistics = Statistics()
 
 
-def _method(
-    method: str,
-    columns: Sequence[ColumnNamed],
-    arguments: Mapping[str, list[str]],
-    purpose: str,
-    recipients: Sequence[Named],
-    runs: int,
-    unattended: int,
-) -> Computation:
+def _question(method: str, columns: Sequence[ColumnNamed], arguments: Mapping[str, list[str]]) -> dict[str, Any]:
     datasets = sorted({column.dataset for column in columns})
-    question = {
-        "kind": "statistics",
-        "method": method,
-        "dataset": datasets[0] if len(datasets) == 1 else " and ".join(datasets),
-        "arguments": dict(arguments),
-    }
-    return Computation(question, purpose, _names(recipients), runs, unattended)
+    if len(datasets) != 1:
+        raise Misconfigured(
+            "scenario.statistics", f"{method} takes columns of one dataset", why=f"these are of {len(datasets)}",
+            remedy="join datasets with sql(…), or ask about each of them", field=method,
+            expected="1 dataset", found=", ".join(datasets) or "none",
+        )  # fmt: skip
+    return {"kind": "statistics", "method": method, "dataset": datasets[0], "arguments": dict(arguments)}
 
 
 def _names(parties: Sequence[Named]) -> tuple[str, ...]:

@@ -228,10 +228,7 @@ class Scenario:
                 {"party": owner, "rules": self.rules_of.get(owner, self.rules).model_dump(mode="json")}
                 for owner in sorted({owner.name for dataset in self.datasets for owner in dataset.owners})
             ],
-            "enclaves": [
-                reference.model_dump(mode="json")
-                for reference in sorted(enclaves, key=lambda each: canonical_json(each))
-            ],
+            "enclaves": [reference.model_dump(mode="json") for reference in sorted(enclaves, key=canonical_json)],
             "attested_key_seconds": int(self.appraisal_for.total_seconds()),
             "limits": vars(self.limits),
             "valid_from": format_time(now),

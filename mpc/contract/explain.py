@@ -1,0 +1,242 @@
+"""What a contract means, read from the contract alone: the content of the data officer's page.
+
+Nothing on the page is taken from anyone's word: which column is used how is read from the questions themselves, by the
+same code that the enclave reads them with.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from mpc.contract.diff import diff
+from mpc.contract.document import read_questions, strictest
+from mpc.contract.page import (
+    ROLES,
+    ColumnLine,
+    ComputationPage,
+    DatasetPage,
+    EnclavePage,
+    Explanation,
+    PartyLine,
+    many,
+)
+from mpc.contract.terms import Computation, Contract
+from mpc.evidence.claims import ReferenceValues, SimulatedReference
+from mpc.questions import CheckedQuestion
+from mpc.questions.terms import Parameter, SqlQuestion
+from mpc.questions.uses import ColumnUse
+from mpc.signing import VerifyingKey
+from mpc.table.schema import Column, Dataset
+
+__all__ = ["Explanation", "explain"]
+
+DESTROYED = (
+    "the contract's keys, with the process that holds them: nobody can open the uploaded rows again",
+    "the chance of any further run: each needs a permit signed for it by every owner of its datasets",
+    "every party's own keys for this contract; the log of the enclave says so",
+)
+NOT_RECALLED = (
+    "answers that recipients have received already, and what they have learnt from them",
+    "receipts and the log, which prove what was run; they hold no row, no count and no value",
+)
+
+
+def explain(contract: Contract, digest: bytes, *, party: str | None, previous: Contract | None = None) -> Explanation:
+    """Return what ``contract`` means, for ``party`` (None: for nobody in particular).
+
+    Args:
+        contract: a checked contract.
+        digest: the 32-byte SHA-256 of its bytes.
+        party: whose datasets come first and are called "yours".
+        previous: the contract that the party signed before, to show what changed.
+    """
+    checked = read_questions(contract)
+    uses = {name: question.uses for name, question in checked.items()}
+    datasets = tuple(_dataset_page(dataset, uses, contract, party) for dataset in contract.datasets)
+    return Explanation(
+        title=contract.title,
+        purpose=contract.purpose,
+        digest=digest.hex(),
+        party=party,
+        parties=tuple(_party_line(name, contract) for name in (each.name for each in contract.parties)),
+        datasets=tuple(sorted(datasets, key=lambda page: not page.yours)),
+        computations=tuple(_computation_page(each, checked[each.name], contract) for each in contract.computations),
+        rules=_rules(contract),
+        enclaves=tuple(_enclave_page(reference, contract, party) for reference in contract.enclaves),
+        valid_from=contract.valid_from,
+        valid_until=contract.valid_until,
+        validity=_validity(contract),
+        withdrawal_destroys=DESTROYED,
+        withdrawal_cannot_recall=NOT_RECALLED,
+        changes=None if previous is None else diff(previous, contract),
+    )
+
+
+def _party_line(name: str, contract: Contract) -> PartyLine:
+    party = next(party for party in contract.parties if party.name == name)
+    return PartyLine(
+        name,
+        party.label,
+        VerifyingKey(bytes.fromhex(party.signing_key)).keyid,
+        tuple(dataset.name for dataset in contract.datasets if name in dataset.owners),
+        tuple(computation.name for computation in contract.computations if name in computation.recipients),
+    )
+
+
+def _dataset_page(
+    dataset: Dataset, uses: Mapping[str, tuple[ColumnUse, ...]], contract: Contract, party: str | None
+) -> DatasetPage:
+    return DatasetPage(
+        dataset.name,
+        dataset.description,
+        tuple(_label(owner, contract) for owner in dataset.owners),
+        party in dataset.owners,
+        _subject(dataset),
+        _freshness(dataset),
+        tuple(_column_line(column, dataset.name, uses) for column in dataset.columns),
+    )
+
+
+def _column_line(column: Column, dataset: str, uses: Mapping[str, tuple[ColumnUse, ...]]) -> ColumnLine:
+    of_this = tuple(
+        (computation, role)
+        for computation, used in uses.items()
+        for role in ROLES
+        if ColumnUse(dataset, column.name, role) in used
+    )
+    return ColumnLine(column.name, column.description, _form(column), of_this)
+
+
+def _form(column: Column) -> str:
+    form = column.type if column.precision is None else f"decimal({column.precision},{column.scale})"
+    parts = [form if column.unit is None else f"{form} in {column.unit}"]
+    if column.minimum is not None or column.maximum is not None:
+        parts.append(f"{column.minimum or 'any'} to {column.maximum or 'any'}")
+    if column.codes:
+        parts.append(", ".join(f"{code.value} = {code.label}" for code in column.codes))
+    if column.identifier:
+        parts.append("identifier")
+    return "; ".join(parts)
+
+
+def _subject(dataset: Dataset) -> str:
+    subject = dataset.subject
+    if subject.column is None:
+        return "public data: nobody is protected in it"
+    counted = {
+        "shared": f"the same {subject.domain} has the same identifier at every owner and counts once",
+        "disjoint": f"the owners assert that no {subject.domain} occurs at two of them, so counts add up",
+        "unknown": f"a {subject.domain} may occur at several owners unnoticed, so only the largest owner's count holds",
+        "none": "nobody is protected",
+    }[subject.identity]
+    rows = "one row each, which is checked" if subject.rows == "one" else "any number of rows each"
+    return f"protects each {subject.domain} (column {subject.column}, {rows}); {counted}"
+
+
+def _freshness(dataset: Dataset) -> str:
+    freshness = dataset.freshness
+    if freshness.refreshes == 0:
+        return "fixed: an owner uploads once and never replaces its rows"
+    return f"an owner may replace its rows {_times(freshness.refreshes)}, until {freshness.until}"
+
+
+def _computation_page(computation: Computation, checked: CheckedQuestion, contract: Contract) -> ComputationPage:
+    question = computation.question
+    if isinstance(question, SqlQuestion):
+        language: Literal["sql", "text"] = "sql"
+        exact = question.text
+    else:
+        language = "text"
+        arguments = "; ".join(f"{name}: {', '.join(values) or 'none'}" for name, values in question.arguments.items())
+        exact = f"{question.method} of {question.dataset} ({arguments})"
+    return ComputationPage(
+        computation.name,
+        computation.purpose,
+        checked.sentence,
+        exact,
+        language,
+        checked.datasets,
+        tuple(_parameter(parameter) for parameter in computation.parameters),
+        tuple(_label(recipient, contract) for recipient in computation.recipients),
+        computation.runs,
+        computation.unattended,
+    )
+
+
+def _parameter(parameter: Parameter) -> str:
+    domain = (
+        f"{parameter.minimum} to {parameter.maximum}"
+        if parameter.allowed is None
+        else f"one of {', '.join(parameter.allowed)}"
+    )
+    return f"${parameter.name}: {parameter.description}; the analyst chooses {domain}"
+
+
+def _rules(contract: Contract) -> tuple[str, ...]:
+    rules = strictest(contract)
+    zeros = (
+        "an empty cell is withheld as well"
+        if rules.zeros == "withhold"
+        else "an empty cell may be told: it says nobody"
+    )
+    stated = (
+        f"{_label(entry.party, contract)} asks for the profile {entry.rules.profile} (at least {entry.rules.threshold})"
+        for entry in contract.disclosure
+    )
+    return (
+        f"a cell is released only if at least {rules.threshold} different subjects stand behind it",
+        f"and still stand there after the rows of any {many(rules.coalition, 'single party', 'parties')} are taken away",
+        zeros,
+        "cells from which a withheld one could be worked out are withheld too",
+        f"released numbers are rounded to {many(rules.significant_digits, 'significant digit')}",
+        "every withheld cell is reported with its rule, never with its value",
+        f"these are the strictest of what the owners ask: {'; '.join(stated)}",
+    )
+
+
+def _enclave_page(reference: ReferenceValues, contract: Contract, party: str | None) -> EnclavePage:
+    measured = {
+        "hardware": "the hardware measured the program itself",
+        "boot": "the machine's boot chain measured the program and all that started before it",
+        "self": "the program measured itself: this finds accidents, not adversaries",
+    }[reference.measured_by]
+    if isinstance(reference, SimulatedReference):
+        forgers = "anybody: this is a simulation for trying things out, never for data that matters"
+    else:
+        issuer = "you yourself" if reference.issuer == party else _label(reference.issuer, contract)
+        forgers = (
+            f"{issuer}, whose certificate authority vouches for the TPM's key; whoever runs the machine, if the TPM is "
+            "one that the machine emulates" + ("" if reference.measured_by == "boot" else "; a changed program")
+        )
+    memory = (
+        "the hardware hides its memory from whoever runs the machine"
+        if reference.memory_protected
+        else "whoever runs the machine can read its memory, and so every row"
+    )
+    weak = reference.measured_by == "self" or not reference.memory_protected
+    return EnclavePage(reference.format, reference.code_digest, measured, forgers, memory, weak)
+
+
+def _validity(contract: Contract) -> tuple[str, ...]:
+    runs = sum(computation.runs for computation in contract.computations)
+    unattended = sum(computation.unattended for computation in contract.computations)
+    refreshes = sum(dataset.freshness.refreshes for dataset in contract.datasets)
+    limits = contract.limits
+    return (
+        f"from {contract.valid_from} until {contract.valid_until}, both UTC",
+        f"at most {many(runs, 'run')} in all, of which {unattended or 'none'} without a person at the owners",
+        f"at most {many(refreshes, 'refresh', 'refreshes')} of rows" if refreshes else "no rows are ever replaced",
+        f"one check of the enclave may be relied on for {many(contract.attested_key_seconds, 'second')}",
+        f"an upload holds at most {limits.upload_mib} MiB",
+        f"a run takes at most {limits.run_memory_mib} MiB of memory and {many(limits.run_seconds, 'second')}",
+        "it supersedes no earlier contract" if contract.supersedes is None
+        else f"it supersedes the contract {contract.supersedes}, under which nothing more is permitted",
+    )  # fmt: skip
+
+
+def _label(name: str, contract: Contract) -> str:
+    party = contract.party(name)
+    return name if party is None else party.label
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
