@@ -17,8 +17,8 @@ BUG = 1
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    from parties.cli.application import app  # noqa: PLC0415 - so that a broken import is reported below, too
-    from parties.cli.screen import print_refusal, tell  # noqa: PLC0415 - likewise
+    from parties.cli.application import app
+    from parties.cli.screen import print_refusal, tell
 
     try:
         app()

@@ -29,7 +29,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def sealroom(
-    version: Annotated[  # noqa: ARG001 - its callback does the work
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:

@@ -8,7 +8,7 @@ for, so that `sealroom --version` does not pay for an engine.
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from typer.core import TyperGroup
@@ -45,8 +45,8 @@ class SealroomGroup(TyperGroup):
         return named(entry.load(), cmd_name)
 
 
-def named(app: typer.Typer, name: str) -> Any:  # noqa: ANN401 - typer's own vendored Command has no public name
+def named(app: typer.Typer, name: str) -> "Command":
     """Return ``app`` as a command called ``name``."""
-    command = get_command(app)
+    command: Command = get_command(app)
     command.name = name
     return command

@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
+from parties.cli.options import Json
 from parties.cli.screen import plain, show, show_data
 
 app = typer.Typer(no_args_is_help=True, help="Make a party's keys, and compare fingerprints.")
-
-Json = Annotated[bool, typer.Option("--json", help="Print data for programs.")]
 
 
 @app.command(epilog="Example: sealroom keys new rotterdam --label 'Rotterdam tumour bank' -o rotterdam.key")

@@ -6,6 +6,7 @@ place: a hatched stump that says so, never a height.
 """
 
 import io
+import math
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,24 @@ from parties.report.words import number, written
 MOST_GROUPS = 24
 MOST_SERIES = 6
 MOST_PANELS = 9
+STATISTIC_WORDS = frozenset(
+    [
+        "mean",
+        "avg",
+        "average",
+        "sd",
+        "std",
+        "stddev",
+        "samp",
+        "pop",
+        "spread",
+        "deviation",
+        "standard",
+        "n",
+        "count",
+        "",
+    ]
+)
 BARS = frozenset({"count", "sum"})
 DOTS = frozenset({"mean", "quantile", "moment"})
 
@@ -76,15 +95,21 @@ def _panels(table: ReportTable) -> Iterator[_Panel]:
 
 
 def _spread_of(table: ReportTable, measure: ReportColumn) -> int | None:
-    """Return where the standard deviation of a mean stands: the spread of the same source, when there is one only."""
+    """Return where the standard deviation of a mean stands: the one spread whose name speaks of the same quantity."""
     if measure.kind != "mean":
         return None
+    quantity = _quantity(measure.name)
     found = [
         position
         for position in table.measures
-        if table.columns[position].kind == "spread" and table.columns[position].source == measure.source
+        if table.columns[position].kind == "spread" and _quantity(table.columns[position].name) == quantity
     ]
     return found[0] if len(found) == 1 else None
+
+
+def _quantity(name: str) -> frozenset[str]:
+    """Return what a measure is of, by its name: ``mean_age``, ``sd_age`` and ``age_sd`` are all of ``age``."""
+    return frozenset(re.split(r"[\W_]+", name.lower())) - STATISTIC_WORDS
 
 
 def _panel(table: ReportTable, position: int, spread: int | None) -> _Panel:
@@ -134,7 +159,7 @@ def _draw(panel: _Panel, table: ReportTable, place: int) -> Plot:
 
 def _bars(axes: Any, panel: _Panel) -> None:  # noqa: ANN401 - matplotlib is untyped here
     width = 0.8 / len(panel.series)
-    top = max((float(cell.value) for cell, _ in panel.cells.values() if _is_number(cell)), default=1.0)
+    top = max((float(cell.value or 0) for cell, _ in panel.cells.values() if _is_number(cell)), default=1.0)
     for place, name in enumerate(panel.series):
         for group, (x, cell, _) in enumerate(_placed(panel, name, place, width)):
             if cell.withheld:
@@ -233,7 +258,7 @@ def _drawing(marks: int, *, salt: str) -> Iterator[tuple[Any, io.StringIO]]:
     import matplotlib as mpl  # noqa: PLC0415 - heavy: 0.6 s and only a report with plots pays for it
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    settings = {
+    settings: Any = {  # matplotlib types this as a mapping of 300 literal names
         "svg.fonttype": "none", "svg.hashsalt": salt, "font.size": FONT, "font.family": "sans-serif", "text.color": INK,
         "axes.labelcolor": FAINT, "axes.edgecolor": FAINT, "xtick.color": FAINT, "ytick.color": FAINT,
         "xtick.labelcolor": INK, "ytick.labelcolor": INK, "hatch.linewidth": 0.8, "hatch.color": FAINT,
@@ -281,7 +306,7 @@ def _keys(table: ReportTable) -> str:
 
 
 def _is_number(cell: Cell) -> bool:
-    return not cell.withheld and isinstance(cell.value, int | float) and not isinstance(cell.value, bool)
+    return not cell.withheld and isinstance(cell.value, int | float) and math.isfinite(cell.value)
 
 
 def _short(value: Any) -> str:  # noqa: ANN401 - a cell's value

@@ -5,7 +5,7 @@ Every renderer (terminal, JSON, CSV, Arrow, HTML) starts from one ``Report``, so
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from mpc.contract.terms import Computation, Contract, Party, Rules
 from mpc.evidence.claims import Check
@@ -25,15 +25,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class ReportColumn:
-    """One column: a key (``kind`` ``key``) or a measure. ``source`` is equal for measures of the same quantity.
-
-    ``labels`` gives the codebook's words for a key's values.
-    """
+    """One column: a key (``kind`` ``key``) or a measure; ``labels`` gives the codebook's words for a key's values."""
 
     name: str
     kind: Literal["key"] | MeasureKind
     unit: str | None = None
-    source: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -209,10 +205,3 @@ def codebooks(contract: Contract) -> dict[str, dict[str, str]]:
             codes = {code.value: code.label for code in column.codes}
             found[column.name] = codes if found.get(column.name, codes) == codes else {}
     return found
-
-
-def plain_value(value: Any) -> Value:  # noqa: ANN401 - what Arrow hands out
-    """Return an Arrow cell as a plain value: numbers and booleans as they are, everything else as text."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return str(value)
