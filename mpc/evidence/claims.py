@@ -3,14 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from mpc.canonical import Base64, Hex32, Identifier, Term
 
 MeasuredBy = Literal["hardware", "boot", "self"]
 PcrIndex = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]|1[0-9]|2[0-3])$")]
+
+BOOT_PCRS = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 9})
+"""The registers of a measured boot: firmware, settings, what it loaded, Secure Boot; command line and initrd."""
+_NOTHING = "0" * 64
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,19 @@ class TpmReference(Term):
     issuer: Identifier
     measured_by: Literal["boot", "self"]
     memory_protected: Literal[False]
+
+    @model_validator(mode="after")
+    def _boot_is_what_its_registers_say(self) -> Self:
+        given = {int(index) for index in self.boot_pcrs}
+        if self.measured_by == "self" and given:
+            raise ValueError("under measured_by self, boot_pcrs must be empty: they would not be relied on")
+        if self.measured_by == "boot" and not given >= BOOT_PCRS:
+            raise ValueError("under measured_by boot, boot_pcrs must name at least the registers 0 to 7 and 9")
+        if self.code_pcr in given:
+            raise ValueError("code_pcr cannot also be one of boot_pcrs")
+        if _NOTHING in self.boot_pcrs.values():
+            raise ValueError("a register of boot_pcrs that holds zeros was not measured by the boot chain")
+        return self
 
 
 ReferenceValues = Annotated[SimulatedReference | TpmReference, Field(discriminator="format")]

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mpc.errors import Malformed, Untrusted
-from mpc.evidence import simulated
+from mpc.evidence import simulated, tpm
 from mpc.evidence.claims import Check, Claims, ReferenceValues
 
 
@@ -27,9 +27,11 @@ class Format:
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        simulated.FORMAT: Format(
-            simulated.FORMAT, simulated.parse, simulated.verify, simulated.compare, lambda _reference: ()
-        ),
+        chosen.name: chosen
+        for chosen in (
+            Format(simulated.FORMAT, simulated.parse, simulated.verify, simulated.compare, lambda _reference: ()),
+            Format(tpm.FORMAT, tpm.parse, tpm.verify, tpm.compare, tpm.roots),
+        )
     }
 )
 

@@ -1,0 +1,291 @@
+"""Certificate chains as attestation needs them: to a pinned root, at a given time, offline (RFC 5280, section 6).
+
+Certificates of attestation keys are unlike those of web servers: no name of a host, critical names of hardware,
+serial number 0, parameters that strict parsers refuse. So they are parsed by asn1crypto, their signatures checked by
+``cryptography``, and the caller says which critical extensions it has dealt with itself.
+
+Roots are anchors and nothing else is: a certificate that came along with evidence only ever bridges a gap.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from asn1crypto import algos, core, x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from mpc.canonical import format_time
+from mpc.errors import Malformed
+from mpc.evidence.checks import Checks
+
+CERTIFICATE_MAX_BYTES = 16 << 10
+CHAIN_MAX_CERTIFICATES = 8
+RSA_MIN_BITS = 2048
+
+BASIC_CONSTRAINTS = "2.5.29.19"
+KEY_USAGE = "2.5.29.15"
+SUBJECT_ALTERNATIVE_NAME = "2.5.29.17"
+EXTENDED_KEY_USAGE = "2.5.29.37"
+_ALWAYS_HANDLED = frozenset({BASIC_CONSTRAINTS, KEY_USAGE})
+
+# SHA-1 is absent on purpose: chosen-prefix collisions forge certificates.
+HASHES: Final = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+
+
+@dataclass(frozen=True)
+class SignatureAlgorithm:
+    """``kind`` as asn1crypto names it, the hash's name, and the salt's length under RSA-PSS."""
+
+    kind: str
+    hash: str | None
+    salt_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """An X.509 certificate, parsed whole; names and the public key stay in DER, times are UTC."""
+
+    der: bytes
+    signed: bytes
+    signature: bytes
+    algorithm: SignatureAlgorithm
+    issuer: bytes
+    subject: bytes
+    subject_text: str
+    not_before: datetime
+    not_after: datetime
+    spki: bytes
+    extensions: tuple[tuple[str, bool, bytes], ...]
+    is_authority: bool
+    path_length: int | None
+    key_usage: frozenset[str] | None
+    extended_key_usage: frozenset[str]
+
+    def extension(self, oid: str) -> bytes | None:
+        """Return the raw value of the extension ``oid``, or None."""
+        return next((value for name, _, value in self.extensions if name == oid), None)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A verified path, leaf first and root last; ``valid_until`` is when the first of them expires."""
+
+    certificates: tuple[Certificate, ...]
+
+    @property
+    def leaf(self) -> Certificate:
+        """The certificate that was asked about."""
+        return self.certificates[0]
+
+    @property
+    def root(self) -> Certificate:
+        """The pinned certificate at the end."""
+        return self.certificates[-1]
+
+    @property
+    def valid_until(self) -> datetime:
+        """When the first certificate of the path expires."""
+        return min(certificate.not_after for certificate in self.certificates)
+
+
+def parse_certificate(der: bytes) -> Certificate:
+    """Return the certificate that ``der`` is, with nothing before or after it, or raise ``Malformed``."""
+    if len(der) > CERTIFICATE_MAX_BYTES:
+        raise _malformed("it is over the limit of size")
+    try:
+        return _parsed(x509.Certificate.load(der, strict=True), der)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as failure:
+        raise _malformed(f"it does not parse as X.509 ({type(failure).__name__})") from None
+
+
+def verify_chain(
+    leaf: Certificate,
+    others: Sequence[Certificate],
+    *,
+    roots: Sequence[Certificate],
+    at: datetime,
+    handled: frozenset[str],
+    checks: Checks,
+) -> Chain:
+    """Return the verified path from ``leaf`` through ``others`` to one of ``roots`` at the time ``at``.
+
+    ``handled`` names the critical extensions of the leaf that the caller checks itself. Revocation is the caller's.
+    Every step is written to ``checks``; the first that fails raises ``NotBelieved``.
+    """
+    path = next(_paths((leaf,), others, roots), None)
+    names = " or ".join(root.subject_text for root in roots) or "no root was given"
+    checks.require(
+        "certificate_path", expected=f"signed, step by step, by {names}",
+        found="no such path" if path is None else " <- ".join(step.subject_text for step in path),
+        passed=path is not None, why="wrong root: the chain does not lead to a pinned authority",
+        remedy="use a key that the named authority vouches for; authorities that evidence brings along do not count",
+    )  # fmt: skip
+    chain = Chain(path or ())
+    for depth, certificate in enumerate(chain.certificates):
+        _check_validity(certificate, at, checks)
+        _check_extensions(certificate, handled if depth == 0 else frozenset(), checks)
+        if depth > 0:
+            _check_authority(certificate, depth, checks)
+    checks.require(
+        "certificate_leaf", expected="CA:FALSE", found=f"CA:{str(leaf.is_authority).upper()}",
+        passed=not leaf.is_authority, why="a key that signs certificates does not attest",
+        remedy="certify a key of its own for attestation",
+    )  # fmt: skip
+    return chain
+
+
+def is_signed_by(certificate: Certificate, issuer: Certificate) -> bool:
+    """Tell whether ``issuer``'s name and key are those that ``certificate`` was signed with."""
+    return certificate.issuer == issuer.subject and _verifies(certificate, issuer.spki)
+
+
+def _paths(
+    path: tuple[Certificate, ...], others: Sequence[Certificate], roots: Sequence[Certificate]
+) -> Iterator[tuple[Certificate, ...]]:
+    """Yield every path to a root; the limit of length and of certificates bounds the search."""
+    last = path[-1]
+    yield from ((*path, root) for root in roots if is_signed_by(last, root))
+    if len(path) + 1 >= CHAIN_MAX_CERTIFICATES:
+        return
+    for other in others[:CHAIN_MAX_CERTIFICATES]:
+        if other not in path and is_signed_by(last, other):
+            yield from _paths((*path, other), others, roots)
+
+
+def _check_validity(certificate: Certificate, at: datetime, checks: Checks) -> None:
+    checks.require(
+        "certificate_validity",
+        expected=f"{format_time(certificate.not_before)} to {format_time(certificate.not_after)}",
+        found=format_time(at),
+        passed=certificate.not_before <= at <= certificate.not_after,
+        why="expired: a certificate does not cover the time of verification",
+        remedy="renew the certificate, or correct the clock",
+    )  # fmt: skip
+
+
+def _check_extensions(certificate: Certificate, handled: frozenset[str], checks: Checks) -> None:
+    critical = {oid for oid, is_critical, _ in certificate.extensions if is_critical}
+    unknown = sorted(critical - handled - _ALWAYS_HANDLED)
+    checks.require(
+        "certificate_extensions", expected="critical extensions that are understood",
+        found=" ".join(unknown) or "only such", passed=not unknown,
+        why="a certificate carries a limit that this version does not understand",
+        remedy="use a certificate without that extension",
+    )  # fmt: skip
+
+
+def _check_authority(certificate: Certificate, depth: int, checks: Checks) -> None:
+    signs = certificate.key_usage is None or "key_cert_sign" in certificate.key_usage
+    checks.require(
+        "certificate_authority", expected="CA:TRUE, key usage keyCertSign", passed=certificate.is_authority and signs,
+        found=f"CA:{str(certificate.is_authority).upper()}, {'with' if signs else 'without'} keyCertSign",
+        why="a certificate in the chain may not sign others", remedy="use a chain of certificate authorities",
+    )  # fmt: skip
+    below = depth - 1  # authorities between this one and the leaf
+    limit = certificate.path_length
+    checks.require(
+        "certificate_path_length", expected="no limit" if limit is None else f"at most {limit} below", found=str(below),
+        passed=limit is None or below <= limit, why="the chain is longer than one of its authorities allows",
+        remedy="use a chain as its authorities made it",
+    )  # fmt: skip
+
+
+def _parsed(certificate: x509.Certificate, der: bytes) -> Certificate:
+    body = certificate["tbs_certificate"]
+    outer, inner = certificate["signature_algorithm"], body["signature"]
+    if outer.dump() != inner.dump():
+        raise _malformed("it names two signature algorithms")
+    extensions = tuple(_extensions(body["extensions"]))
+    if len({oid for oid, _, _ in extensions}) != len(extensions):
+        raise _malformed("it holds an extension twice")
+    constraints, usage, extended = (
+        certificate.basic_constraints_value, certificate.key_usage_value, certificate.extended_key_usage_value,
+    )  # fmt: skip
+    return Certificate(
+        der=der,
+        signed=body.dump(),
+        signature=_whole_octets(certificate["signature_value"]),
+        algorithm=_algorithm(outer),
+        issuer=body["issuer"].dump(),
+        subject=body["subject"].dump(),
+        subject_text=body["subject"].human_friendly or "unnamed",
+        not_before=body["validity"]["not_before"].native,
+        not_after=body["validity"]["not_after"].native,
+        spki=body["subject_public_key_info"].dump(),
+        extensions=extensions,
+        is_authority=bool(constraints and constraints["ca"].native),
+        path_length=constraints["path_len_constraint"].native if constraints else None,
+        key_usage=frozenset(usage.native) if usage else None,
+        extended_key_usage=frozenset(purpose.dotted for purpose in extended or ()),
+    )
+
+
+def _extensions(extensions: Iterable[x509.Extension]) -> Iterator[tuple[str, bool, bytes]]:
+    if isinstance(extensions, core.Void):
+        return
+    for extension in extensions:
+        yield extension["extn_id"].dotted, extension["critical"].native, extension["extn_value"].contents
+
+
+def _whole_octets(bits: core.OctetBitString) -> bytes:
+    if bits.contents[:1] != b"\0":
+        raise _malformed("its signature is not a whole number of bytes")
+    return bytes(bits.contents[1:])
+
+
+def _algorithm(algorithm: algos.SignedDigestAlgorithm) -> SignatureAlgorithm:
+    kind = algorithm.signature_algo
+    if kind == "rsassa_pss":
+        parameters = algorithm["parameters"]
+        mask = parameters["mask_gen_algorithm"]["parameters"]["algorithm"].native
+        name = parameters["hash_algorithm"]["algorithm"].native
+        # Different hashes inside of one signature are allowed by the standard and used by nobody.
+        return SignatureAlgorithm(kind, name if mask == name else None, parameters["salt_length"].native)
+    return SignatureAlgorithm(kind, None if kind in {"ed25519", "ed448"} else algorithm.hash_algo, None)
+
+
+def _verifies(certificate: Certificate, spki: bytes) -> bool:
+    try:
+        key = load_der_public_key(spki)
+        return verify_signature(key, certificate.signature, certificate.signed, certificate.algorithm)
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+
+
+def verify_signature(key: object, signature: bytes, signed: bytes, algorithm: SignatureAlgorithm) -> bool:
+    """Tell whether ``signature`` by ``key`` covers ``signed``; weak keys, curves and hashes never do."""
+    chosen = HASHES.get(algorithm.hash or "")
+    try:
+        match algorithm.kind, key:
+            case "rsassa_pkcs1v15", rsa.RSAPublicKey() if chosen and key.key_size >= RSA_MIN_BITS:
+                key.verify(signature, signed, padding.PKCS1v15(), chosen)
+            case "rsassa_pss", rsa.RSAPublicKey() if chosen and key.key_size >= RSA_MIN_BITS:
+                salt = algorithm.salt_bytes or 0
+                key.verify(signature, signed, padding.PSS(padding.MGF1(chosen), salt), chosen)
+            case "ecdsa", ec.EllipticCurvePublicKey() if chosen and key.curve.name in _CURVES:
+                key.verify(signature, signed, ec.ECDSA(chosen))
+            case "ed25519", ed25519.Ed25519PublicKey():
+                key.verify(signature, signed)
+            case _:
+                return False
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def fingerprint(certificate: Certificate) -> str:
+    """Return the hex SHA-256 of the certificate's DER."""
+    return hashlib.sha256(certificate.der).hexdigest()
+
+
+def _malformed(why: str) -> Malformed:
+    return Malformed(
+        "evidence.certificate", "a certificate is malformed", why=why,
+        remedy="give the certificate as DER, with nothing before or after it", field="certificate",
+    )  # fmt: skip
