@@ -50,11 +50,12 @@ class ActivationLeaf(Term):
 
 
 class ShareLeaf(Term):
-    """An owner took its share of the state key, or handed it back to a new instance."""
+    """An owner took its share of the state key, or handed it back to a new instance; ``share`` commits to it."""
 
     leaf: Literal["share"] = "share"
     party: Identifier
     given: Literal["to_owner", "to_instance"]
+    share: Hex32
 
 
 class UploadLeaf(Term):

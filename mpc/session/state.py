@@ -1,7 +1,7 @@
 """What a session is: a frozen value, and what it awaits from whom."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mpc.contract.terms import Contract
@@ -96,6 +96,7 @@ class Session:
     restarted: bool = False
     activated: frozenset[str] = frozenset()
     shares: frozenset[str] = frozenset()
+    share_commitments: Mapping[str, str] = field(default_factory=dict)
     shares_return: bool = False
     uploads: tuple[Upload, ...] = ()
     runs: tuple[Run, ...] = ()

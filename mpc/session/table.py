@@ -70,7 +70,8 @@ def _activate(session: Session, leaf: ActivationLeaf) -> Session:
 
 
 def _share(session: Session, leaf: ShareLeaf) -> Session:
-    return replace(session, shares=session.shares | {leaf.party})
+    commitments = {**session.share_commitments, leaf.party: leaf.share}
+    return replace(session, shares=session.shares | {leaf.party}, share_commitments=commitments)
 
 
 def _upload(session: Session, leaf: UploadLeaf) -> Session:
@@ -216,6 +217,9 @@ TABLE: tuple[Row[Any], ...] = (
               lambda session, leaf: leaf.party not in session.shares),
         Guard("session.share.direction", "shares go the other way now",
               lambda session, leaf: leaf.given == ("to_instance" if session.shares_return else "to_owner")),
+        Guard("session.share.other", "it is not the share that the party was given",
+              lambda session, leaf: not session.shares_return
+              or session.share_commitments.get(leaf.party) == leaf.share),
     ), _share, "loaded", _everything_is_loaded, "when all shares, rows and keys are in"),
     Row("upload", UploadLeaf, ("activated", "loaded"), (
         Guard("session.upload.owner", "the party does not own the dataset",
