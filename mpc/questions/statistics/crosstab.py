@@ -1,0 +1,45 @@
+"""``crosstab``: counts of two categories against each other, with totals, and Pearson's chi-square test."""
+
+from math import prod
+
+from mpc.questions.statistics.method import DECLARED, Arguments, Columns, Method, forbidden, levels, listed
+from mpc.table.schema import Dataset
+
+CELLS_MAX = 100_000
+
+
+def _sentence(arguments: Arguments, dataset: Dataset) -> str:
+    by = arguments["by"]
+    strata = f", separately for each {listed(by)}" if by else ""
+    row, column = arguments["row"][0], arguments["column"][0]
+    return (
+        f"Number of rows of {dataset.name} for every combination of {row} and {column}, "
+        f"with totals, and Pearson's chi-square test of the two{strata}; rows with a missing value are left out."
+    )
+
+
+def _check(arguments: Arguments, dataset: Dataset) -> None:
+    names = (*arguments["by"], *arguments["row"], *arguments["column"])
+    if len(set(names)) != len(names):
+        raise forbidden(
+            "repeated", "a crosstab names a column twice", why="a column against itself says nothing",
+            remedy="name different columns for row, column and by",
+        )  # fmt: skip
+    declared = [levels(column) for column in map(dataset.column, names) if column is not None]
+    if prod(len(each or ()) + 1 for each in declared) > CELLS_MAX:
+        raise forbidden(
+            "cells", "a crosstab has too many cells", why="each combination of codes is one",
+            remedy="use fewer columns, or columns with fewer codes", expected=f"at most {CELLS_MAX}",
+        )  # fmt: skip
+
+
+METHOD = Method(
+    name="crosstab",
+    arguments=(
+        Columns("row", "grouped", DECLARED, least=1, most=1),
+        Columns("column", "grouped", DECLARED, least=1, most=1),
+        Columns("by", "grouped", DECLARED, least=0, most=6),
+    ),
+    sentence=_sentence,
+    check=_check,
+)
