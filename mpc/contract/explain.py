@@ -92,18 +92,18 @@ def _dataset_page(
         party in dataset.owners,
         _subject(dataset),
         _freshness(dataset),
-        tuple(_column_line(column, dataset.name, uses) for column in dataset.columns),
+        tuple(_column_line(column, dataset, uses) for column in dataset.columns),
     )
 
 
-def _column_line(column: Column, dataset: str, uses: Mapping[str, tuple[ColumnUse, ...]]) -> ColumnLine:
+def _column_line(column: Column, dataset: Dataset, uses: Mapping[str, tuple[ColumnUse, ...]]) -> ColumnLine:
     of_this = tuple(
         (computation, role)
         for computation, used in uses.items()
         for role in ROLES
-        if ColumnUse(dataset, column.name, role) in used
+        if ColumnUse(dataset.name, column.name, role) in used
     )
-    return ColumnLine(column.name, column.description, _form(column), of_this)
+    return ColumnLine(column.name, column.description, _form(column), column.name == dataset.subject.column, of_this)
 
 
 def _form(column: Column) -> str:
@@ -184,7 +184,7 @@ def _rules(contract: Contract) -> tuple[str, ...]:
     )
     return (
         f"a cell is released only if at least {rules.threshold} different subjects stand behind it",
-        f"and still stand there after the rows of any {many(rules.coalition, 'single party', 'parties')} are taken away",
+        f"and as many are left after the rows of any {many(rules.coalition, 'single party', 'parties')} are taken away",
         zeros,
         "cells from which a withheld one could be worked out are withheld too",
         f"released numbers are rounded to {many(rules.significant_digits, 'significant digit')}",

@@ -18,6 +18,7 @@ ROLES: Mapping[Role, str] = {
 """What each role of a column means for its owner."""
 
 NEVER_READ = "never read"
+COUNTED_ONLY = "read by disclosure control alone, to count how many stand behind an answer"
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,14 @@ class PartyLine:
 
 @dataclass(frozen=True)
 class ColumnLine:
-    """A column and each of its uses: (computation, role). No use at all is ``never read``."""
+    """A column and each of its uses: (computation, role). ``subject`` columns tell whose a row is; disclosure control
+    reads them in every run. Every other column without a use is never read.
+    """  # noqa: D205
 
     name: str
     description: str
     form: str
+    subject: bool
     uses: tuple[tuple[str, Role], ...]
 
     @property
