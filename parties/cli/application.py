@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from parties.cli import keys
+from parties.cli import contract, keys
 from parties.cli.groups import SealroomGroup
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 
 app.add_typer(keys.app, name="keys")
+app.add_typer(contract.app, name="contract")
 
 
 def _version(wanted: bool) -> None:

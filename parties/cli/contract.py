@@ -1,16 +1,18 @@
 """`sealroom contract`: read it, compare it, sign it, verify it. Building one stands with the scenarios."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markdown import Markdown
 
 from parties.cli import files
 from parties.cli.options import Config, Json
 from parties.cli.screen import PASSED, grid, plain, show, show_data, tell
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from mpc.contract.page import Explanation
     from mpc.contract.terms import Contract
     from parties.config import Config as PartyConfig
 
@@ -35,7 +37,7 @@ def explain(
     if as_json:
         show_data(explanation.as_data())
     else:
-        show(Markdown(explanation.markdown))
+        show(_page(explanation))
 
 
 @app.command(epilog="Example: sealroom contract diff old.json new.json")
@@ -51,7 +53,7 @@ def diff(
     before, after = (parse_contract(files.read(path, "the contract")) for path in (old, new))
     changes = differences(before, after)
     if as_json:
-        show_data([vars(change) for change in changes])
+        show_data([change.as_data() for change in changes])
     elif not changes:
         show("The two contracts say the same.")
     else:
@@ -150,7 +152,7 @@ def _confirm(raw: bytes, party: str, yes_digest: str | None) -> None:
 
     digest = sha256(raw).hex()
     if yes_digest is None:
-        show(Markdown(_explained(raw, party, None).markdown))
+        show(_page(_explained(raw, party, None)))
         tell(f"\nDigest  [bold]{digest[:TYPED_DIGITS]}[/]{digest[TYPED_DIGITS:]}")
         yes_digest = typer.prompt(f"Type its first {TYPED_DIGITS} characters to sign as {party}", err=True)
     if yes_digest.strip().lower() != digest[:TYPED_DIGITS]:
@@ -161,7 +163,13 @@ def _confirm(raw: bytes, party: str, yes_digest: str | None) -> None:
         )  # fmt: skip
 
 
-def _explained(raw: bytes, party: str | None, previous: Path | None) -> Any:  # noqa: ANN401 - Explanation, imported late
+def _page(explanation: "Explanation") -> "RenderableType":
+    from parties.cli.page import page
+
+    return page(explanation)
+
+
+def _explained(raw: bytes, party: str | None, previous: Path | None) -> "Explanation":
     from mpc.canonical import sha256
     from mpc.contract.document import parse_contract
     from mpc.contract.explain import explain as explained

@@ -45,7 +45,7 @@ def html(reports: Sequence[Report]) -> str:
         sources=sorted({source for report in reports for source in report.sources}),
         withheld_cells=sum(report.withheld_cells for report in reports),
         all_cells=sum(len(table.rows) * len(table.measures) for report in reports for table in report.tables),
-        verified=all(report.provenance is not None for report in reports),
+        verified=all(report.provenance is not None and report.provenance.verified for report in reports),
         shown=next((report.provenance.shown for report in reports if report.provenance), "no receipt"),
         reports=[_answer(report, len(reports), Markup) for report in reports],
         receipts=[

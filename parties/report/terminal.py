@@ -66,5 +66,8 @@ def _parts(report: Report, *, trust: bool) -> Iterator[RenderableType]:
 def _footing(report: Report) -> str:
     held = report.withheld_cells
     words = "nothing was withheld" if not held else f"{held} {'cell was' if held == 1 else 'cells were'} withheld"
-    receipt = "no receipt" if report.provenance is None else f"receipt verified: {report.provenance.shown}"
+    if report.provenance is None:
+        receipt = "no receipt"
+    else:
+        receipt = f"receipt {'verified' if report.provenance.verified else 'NOT verified'}: {report.provenance.shown}"
     return f"{words} · {receipt} · contract {report.contract_digest[:8]}…"

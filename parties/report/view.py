@@ -113,6 +113,11 @@ class Provenance:
     shown: str
     file: str | None = None
 
+    @property
+    def verified(self) -> bool:
+        """Whether checks were made and all of them passed."""
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
 
 @dataclass(frozen=True)
 class Report:
