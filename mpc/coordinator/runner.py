@@ -1,0 +1,135 @@
+"""The runner child: one run over validated tables; then it ends.
+
+It holds the rows of all owners of its inputs and no key. Tables that are resident come as memory-backed files, which
+it maps and does not copy; the others it asks for pass by pass, and each pass comes down a pipe from a loader of its
+own.
+
+    in   {"job"} with a descriptor for each resident table
+    out  {"pass": table} answered by {"pass"} with a descriptor; at the end {"answer"} with a body, or {"failed": code}
+"""
+
+import mmap
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from mpc.contract.document import parse_contract
+from mpc.contract.terms import Contract
+from mpc.coordinator import sandbox
+from mpc.coordinator.line import Line, LineEnded
+from mpc.engines import answer
+from mpc.errors import Exhausted, Malformed, Refusal
+from mpc.results import to_bytes
+from mpc.table.batches import Table, loaded_table
+
+OVERHEAD_MIB = 256
+"""Private memory beside what the engine may use: its threads' stacks, Arrow's and Python's own."""
+
+
+def run(line: Line) -> tuple[Mapping[str, Any], bytes]:
+    """Return the head and body that report on the one run that comes over ``line``."""
+    frame = line.receive()
+    job = frame.head["job"]
+    line.end_process_with_it()
+    contract = parse_contract(job["contract"])
+    pa.set_cpu_count(int(job["threads"]))
+    sandbox.enter(
+        sandbox.Bounds(
+            memory_mib=int(job["memory_mib"]) + OVERHEAD_MIB, cpu_seconds=int(job["cpu_seconds"]), file_mib=0
+        )
+    )
+    result = answer(
+        contract,
+        job["computation"],
+        job["parameters"],
+        _tables(line, contract, job["tables"], frame.descriptors),
+        memory_bytes=int(job["memory_mib"]) << 20,
+        threads=int(job["threads"]),
+    )
+    return {"answer": True}, to_bytes(result)
+
+
+def _tables(
+    line: Line, contract: Contract, listed: list[Mapping[str, Any]], descriptors: tuple[int, ...]
+) -> Mapping[str, tuple[Table, ...]]:
+    remaining = iter(descriptors)
+    tables: dict[str, tuple[Table, ...]] = {}
+    for number, entry in enumerate(listed):
+        dataset = contract.dataset(entry["dataset"])
+        if dataset is None:
+            raise Malformed(
+                "run.dataset", "a run was given an unknown dataset", why="it is not in the contract", remedy="report it"
+            )
+        source = _mapped(next(remaining)) if entry["resident"] else _Passes(line, number)
+        tables[dataset.name] = (*tables.get(dataset.name, ()), loaded_table(dataset, entry["owner"], source))
+    return tables
+
+
+def _mapped(descriptor: int) -> pa.Table:
+    """Return the table in a memory-backed file, read where it lies."""
+    # Private, as kernels before 6.7 map a write-sealed file in no other way; unwritable, so it counts as no memory.
+    region = mmap.mmap(descriptor, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+    with pa.ipc.open_stream(pa.py_buffer(region)) as stream:
+        return stream.read_all()
+
+
+class _Passes:
+    """Opens the batches of one streamed table anew at each call."""
+
+    def __init__(self, line: Line, number: int) -> None:
+        self._line = line
+        self._number = number
+
+    def __call__(self) -> Iterator[pa.RecordBatch]:
+        self._line.send({"pass": self._number})
+        frame = self._line.receive()
+        if len(frame.descriptors) != 1:
+            raise Exhausted(
+                "run.pass", "a table could not be streamed again", why="its loader did not start",
+                remedy="ask for the run again",
+            )  # fmt: skip
+        with os.fdopen(frame.descriptors[0], "rb", buffering=1 << 20) as pipe, pa.ipc.open_stream(pipe) as stream:
+            yield from stream
+
+
+def reported(line: Line) -> tuple[Mapping[str, Any], bytes]:
+    """Return the report of ``run``, or the class of its failure; the engine's own text ends here."""
+    try:
+        return run(line)
+    except Refusal as refusal:
+        return {"failed": refusal.code}, b""
+    except MemoryError:  # also pyarrow's own, which is one
+        return {"failed": "run.memory"}, b""
+    except LineEnded:
+        raise
+    except Exception:  # noqa: BLE001 - an engine may raise anything over hostile rows, and its text may quote them
+        return {"failed": "run.engine"}, b""
+
+
+def main() -> None:
+    """Serve one run on the descriptor that the first argument names."""
+    line = Line(socket.socket(fileno=int(sys.argv[1])))
+    _warm_up()
+    try:
+        head, body = reported(line)
+        line.send(head, body=body)
+    except LineEnded:
+        sys.exit(1)
+
+
+def _warm_up() -> None:
+    """Let libraries load what they load late: after the sandbox is entered no file opens."""
+    import duckdb  # noqa: PLC0415 - part of the warming
+
+    rows = pa.table({"a": pa.array([1, 2], pa.int64())})
+    with duckdb.connect(":memory:") as connection:
+        connection.register("warm", rows)
+        connection.sql("SELECT sum(a) AS a FROM warm").to_arrow_table()
+
+
+if __name__ == "__main__":
+    main()
