@@ -96,9 +96,7 @@ class SigningKey:
     def envelope(self, purpose: Purpose, body: bytes) -> bytes:
         """Return the canonical bytes of an envelope of ``body`` with this key's one signature."""
         signature = Signature(keyid=self.public.keyid, sig=base64.b64encode(self.sign(purpose, body)).decode())
-        return canonical_json(
-            Envelope(payload=base64.b64encode(body).decode(), payloadType=purpose.value, signatures=(signature,))
-        )
+        return envelope_of(purpose, body, signature)
 
     def __repr__(self) -> str:
         return f"SigningKey(keyid={self.public.keyid[:8]}…)"
@@ -118,9 +116,23 @@ class Opened:
     key: VerifyingKey
 
 
-def open_envelope(raw: bytes, purpose: Purpose, keys: "tuple[VerifyingKey, ...]") -> Opened:
+def envelope_of(purpose: Purpose, body: bytes, signature: Signature) -> bytes:
+    """Return the canonical bytes of the envelope of ``body`` with one signature that somebody made before."""
+    payload = base64.b64encode(body).decode()
+    return canonical_json(Envelope(payload=payload, payloadType=purpose.value, signatures=(signature,)))
+
+
+def read_unverified(raw: bytes, *, max_bytes: int = ENVELOPE_MAX_BYTES) -> tuple[bytes, tuple[Signature, ...]]:
+    """Return payload and signatures of an envelope, of which nothing is believed: to learn whose key to ask for."""
+    envelope = parse_json(Envelope, raw, what="the signed envelope", max_bytes=max_bytes)
+    return _decoded(envelope.payload), envelope.signatures
+
+
+def open_envelope(
+    raw: bytes, purpose: Purpose, keys: "tuple[VerifyingKey, ...]", *, max_bytes: int = ENVELOPE_MAX_BYTES
+) -> Opened:
     """Return the payload of ``raw`` when exactly one signature, by one of ``keys``, covers it for ``purpose``."""
-    envelope = parse_json(Envelope, raw, what="the signed envelope", max_bytes=ENVELOPE_MAX_BYTES)
+    envelope = parse_json(Envelope, raw, what="the signed envelope", max_bytes=max_bytes)
     if envelope.payloadType != purpose.value:
         raise Untrusted(
             "signature.purpose", "the envelope was signed for something else", why="its payload type differs",

@@ -2,8 +2,8 @@
 
     leaf hash = SHA-256(0x00 || leaf)        node hash = SHA-256(0x01 || left || right)
 
-Leaves are the events of ``mpc.receipts.leaves`` in canonical JSON. A checkpoint names size and root; the instance
-signs it with its receipt key, and parties countersign the same bytes as they permit.
+Leaves are the events of ``mpc.receipts.leaves`` in canonical JSON. A checkpoint names size and root and a time; the
+instance signs it with its receipt key, and parties countersign: they sign the same size and root with their own time.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -180,7 +180,7 @@ class SignedCheckpoint:
 
 
 def sign_checkpoint(checkpoint: Checkpoint, key: SigningKey) -> bytes:
-    """Return the DSSE envelope of ``checkpoint``: the instance's own, or a party's countersignature on the same."""
+    """Return the DSSE envelope of ``checkpoint``: the instance's own, or a party's countersignature."""
     return key.envelope(Purpose.CHECKPOINT, canonical_json(checkpoint))
 
 
