@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from parties.cli import contract, keys
+from parties.cli.attest import attest
 from parties.cli.groups import SealroomGroup
+from parties.cli.verify import verify
 
 app = typer.Typer(
     cls=SealroomGroup,
@@ -20,6 +22,8 @@ app = typer.Typer(
 
 app.add_typer(keys.app, name="keys")
 app.add_typer(contract.app, name="contract")
+app.command(epilog="Example: sealroom attest enclave.example:7443 --contract contract.json -c party.toml")(attest)
+app.command(epilog="Example: sealroom verify patients_by_grade-1.receipt.json --config party.toml")(verify)
 
 
 def _version(wanted: bool) -> None:
