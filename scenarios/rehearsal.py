@@ -6,33 +6,46 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mpc.contract.document import strictest
-from mpc.contract.terms import Computation, Contract
+from mpc.canonical import sha256
+from mpc.contract.document import contract_bytes, strictest
+from mpc.contract.terms import Contract
 from mpc.disclosure import Release, control
 from mpc.engines import answer
 from mpc.evidence.claims import SimulatedReference
 from mpc.questions.terms import Parameter
+from parties.report.building import build_report
+from parties.report.view import Report
 from scenarios.scenario import Scenario
 from scenarios.synthetic import synthetic_tables
 
 BEGINS = datetime(2000, 1, 1, tzinfo=UTC)
 """When a rehearsed contract begins; it is never signed and never in force."""
 
-_MIB = 1 << 20
+MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Rehearsed:
-    """One computation of a dry run: the parameters that stood in, and what would have been released."""
+class Rehearsal:
+    """What a dry run would have released, and with which ``parameters``, by computation."""
 
-    computation: Computation
-    parameters: Mapping[str, str]
-    release: Release
+    contract: Contract
+    parameters: Mapping[str, Mapping[str, str]]
+    releases: Mapping[str, Release]
+
+    def reports(self) -> tuple[Report, ...]:
+        """Return one report an answer, as a recipient would read it, without any receipt."""
+        digest = sha256(contract_bytes(self.contract))
+        return tuple(
+            build_report(
+                self.contract, digest, release, computation=name, parameters=self.parameters[name], provenance=None
+            )
+            for name, release in self.releases.items()
+        )
 
 
 def rehearse(
     scenario: Scenario, *, rows: int, seed: int, parameters: Mapping[str, Mapping[str, str]] | None = None
-) -> tuple[Rehearsed, ...]:
+) -> Rehearsal:
     """Return what every computation of ``scenario`` would release over ``rows`` synthetic rows an owner.
 
     ``parameters`` gives, by computation, values for its parameters; the first value of its domain stands in for one
@@ -40,15 +53,17 @@ def rehearse(
     """
     contract = rehearsal_contract(scenario)
     tables = synthetic_tables(contract, rows=rows, seed=seed)
-    given = parameters or {}
-    rehearsed = []
-    for computation in contract.computations:
-        values = _first_values(computation.parameters) | dict(given.get(computation.name, {}))
-        raw = answer(
-            contract, computation.name, values, tables, memory_bytes=contract.limits.run_memory_mib * _MIB, threads=1
-        )
-        rehearsed.append(Rehearsed(computation, values, control(raw, strictest(contract))))
-    return tuple(rehearsed)
+    rules = strictest(contract)
+    memory = contract.limits.run_memory_mib * MIB
+    asked = {
+        computation.name: _first_values(computation.parameters) | dict((parameters or {}).get(computation.name, {}))
+        for computation in contract.computations
+    }
+    releases = {
+        name: control(answer(contract, name, values, tables, memory_bytes=memory, threads=1), rules)
+        for name, values in asked.items()
+    }
+    return Rehearsal(contract, asked, releases)
 
 
 def rehearsal_contract(scenario: Scenario) -> Contract:

@@ -66,6 +66,7 @@ __all__ = [
     "date",
     "decimal",
     "integer",
+    "nobody",
     "one_of",
     "real",
     "sql",

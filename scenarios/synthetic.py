@@ -114,7 +114,7 @@ def _subject_positions(
         people = np.arange(min(rows, space))
     else:
         people = generator.integers(min(space, max(1, rows // ROWS_PER_SUBJECT)), size=rows)
-    return {subject.column: people if shared else people + owner * space}
+    return {subject.column: people if shared else people + owner * min(space, rows)}
 
 
 def _domain(column: Column) -> _Domain:

@@ -12,13 +12,14 @@ from typing import Any
 
 from asn1crypto import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import TypeAdapter, ValidationError
 
 from mpc.canonical import JSON_MAX_BYTES, canonical_json, parse_json, parse_time
 from mpc.contract.schemas import check_dataset, check_domains, check_set
 from mpc.contract.strictness import strictest
 from mpc.contract.terms import Computation, Contract, Party
 from mpc.errors import Malformed
-from mpc.evidence.claims import TpmReference
+from mpc.evidence.claims import ReferenceValues, TpmReference
 from mpc.questions import CheckedQuestion, check_question
 
 __all__ = [
@@ -26,9 +27,12 @@ __all__ = [
     "check_contract",
     "contract_bytes",
     "parse_contract",
+    "parse_reference",
     "read_questions",
     "strictest",
 ]
+
+_REFERENCE: TypeAdapter[ReferenceValues] = TypeAdapter(ReferenceValues)
 
 SEALING_KEY_BYTES = 1216  # X-Wing public key: ML-KEM-768 (1184) and X25519 (32), draft-connolly-cfrg-xwing-kem
 
@@ -99,6 +103,20 @@ def check_contract(contract: Contract) -> None:
     for computation in contract.computations:
         _check_computation(computation, names)
     read_questions(contract)
+
+
+def parse_reference(raw: bytes) -> ReferenceValues:
+    """Return the reference values of one enclave that the JSON ``raw`` spells in any layout, or raise ``Malformed``."""
+    try:
+        return _REFERENCE.validate_json(raw, strict=True)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "document"
+        raise Malformed(
+            "contract.enclave.reference", "the reference values of an enclave cannot be read",
+            why=f"{field}: {first['msg']}", remedy="write what `sealroom measure` prints on your own trusted copy",
+            field=field,
+        ) from None  # fmt: skip
 
 
 def read_questions(contract: Contract) -> Mapping[str, CheckedQuestion]:

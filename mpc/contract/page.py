@@ -8,7 +8,7 @@ from mpc.contract.diff import Change
 from mpc.questions.uses import Role
 
 ROLES: Mapping[Role, str] = {
-    "returned": "its values are in the answer",
+    "returned": "its values head the groups of an answer",
     "aggregated": "only inside totals, means and the like",
     "counted": "only how many different ones there are",
     "filtered": "decides which rows take part",
@@ -18,7 +18,7 @@ ROLES: Mapping[Role, str] = {
 """What each role of a column means for its owner."""
 
 NEVER_READ = "never read"
-COUNTED_ONLY = "read by disclosure control alone, to count how many stand behind an answer"
+COUNTED = "tells disclosure control how many stand behind an answer, and is in none"
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,16 @@ class ColumnLine:
     @property
     def sentence(self) -> str:
         """What happens to the column, in words."""
-        if not self.uses:
-            return NEVER_READ
-        roles = [role for role in ROLES if any(used == role for _, used in self.uses)]
-        return "; ".join(
-            f"{ROLES[role]} ({', '.join(dict.fromkeys(name for name, used in self.uses if used == role))})"
-            for role in roles
-        )
+        parts = [COUNTED] if self.subject else []
+        for role, meaning in ROLES.items():
+            asked = [name for name, used in self.uses if used == role and not self._goes_without_saying(name, role)]
+            if asked:
+                parts.append(f"{meaning} ({', '.join(asked)})")
+        return "; ".join(parts) or NEVER_READ
+
+    def _goes_without_saying(self, computation: str, role: Role) -> bool:
+        """Tell whether another part of the sentence says it: groups that are in the answer, subjects that are counted."""
+        return (role == "grouped" and (computation, "returned") in self.uses) or (role == "counted" and self.subject)
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,7 @@ def _lines(page: Explanation) -> Iterator[Line]:
 def _party_sentence(party: PartyLine) -> str:
     owns = f"brings rows to {', '.join(party.owns)}" if party.owns else "brings no rows"
     receives = f"receives {', '.join(party.receives)}" if party.receives else "receives nothing"
-    return f"{party.label} ({party.name}) {owns} and {receives}. Key {party.fingerprint[:16]}…"
+    return f"{party.label} ({party.name}) {owns} and {receives}. Key fingerprint {party.fingerprint}."
 
 
 def _dataset_lines(dataset: DatasetPage) -> Iterator[Line]:
@@ -189,7 +192,7 @@ def _dataset_lines(dataset: DatasetPage) -> Iterator[Line]:
     yield Line("heading", f"{whose.capitalize()} {dataset.name}: {dataset.description}")
     yield Line("text", f"Rows of {_and(dataset.owners)}. It {dataset.subject}. It is {dataset.freshness}.")
     for column in dataset.columns:
-        yield Line("item", f"{column.name} — {column.description} ({column.form}): {column.sentence}")
+        yield Line("item", f"{column.name}, {column.description} ({column.form}): {column.sentence}")
 
 
 def _computation_lines(computation: ComputationPage) -> Iterator[Line]:
