@@ -49,7 +49,7 @@ class Machine:
         socket.unlink(missing_ok=True)
         command = [
             "swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.state}", "--flags", "not-need-init,startup-clear",
-            "--server", f"type=unixio,path={socket}", "--ctrl", f"type=unixio,path={socket}.ctrl", "--terminate",
+            "--server", f"type=unixio,path={socket}", "--ctrl", f"type=unixio,path={socket}.ctrl",
             "--daemon", "--pid", f"file={self.state}/pid",
         ]  # fmt: skip
         # With --daemon the command returns when the sockets listen.

@@ -121,7 +121,7 @@ def verify(evidence: TpmEvidence, endorsements: Sequence[bytes], *, roots: Seque
     checks = Checks(_WHAT)
     chain = _verify_chain(evidence, endorsements, roots, at, checks)
     if evidence.public is not None:
-        _verify_attributes(evidence.public, checks)
+        require_attestation_key(evidence.public, checks)
         _verify_signer(evidence.attest, evidence.public, checks)
     _verify_signature(evidence, checks)
     _verify_selection(evidence.attest, checks)
@@ -167,6 +167,17 @@ def extended(register: bytes, digest: bytes) -> bytes:
     return sha256(register + digest)
 
 
+def require_attestation_key(public: Public, checks: Checks) -> None:
+    """Write down whether a key is one that signs only what its TPM made, and raise ``NotBelieved`` unless it is."""
+    # An unrestricted key would sign a quote that somebody wrote by hand.
+    right = public.attributes & _REQUIRED_ATTRIBUTES == _REQUIRED_ATTRIBUTES and not public.attributes & DECRYPT
+    checks.require(
+        "ak_attributes", expected=attribute_words(_REQUIRED_ATTRIBUTES), found=attribute_words(public.attributes),
+        passed=right, why="the key could sign quotes that no TPM made",
+        remedy="attest with a restricted signing key that never left its TPM",
+    )  # fmt: skip
+
+
 def _are_pcrs(pcrs: Mapping[Any, Any]) -> bool:
     return all(
         type(index) is int and 0 <= index < PCR_COUNT and isinstance(value, bytes) and len(value) == PCR_BYTES
@@ -205,16 +216,6 @@ def _verify_chain(
         remedy="send the certificate of the key that signed the quote",
     )  # fmt: skip
     return chain
-
-
-def _verify_attributes(public: Public, checks: Checks) -> None:
-    # An unrestricted key would sign a quote that somebody wrote by hand.
-    right = public.attributes & _REQUIRED_ATTRIBUTES == _REQUIRED_ATTRIBUTES and not public.attributes & DECRYPT
-    checks.require(
-        "ak_attributes", expected=attribute_words(_REQUIRED_ATTRIBUTES), found=attribute_words(public.attributes),
-        passed=right, why="the key could sign quotes that no TPM made",
-        remedy="attest with a restricted signing key that never left its TPM",
-    )  # fmt: skip
 
 
 def _verify_signer(attest: Attest, public: Public, checks: Checks) -> None:
