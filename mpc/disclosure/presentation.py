@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 
@@ -46,7 +47,7 @@ def _taken(table: ReleasedTable, shown: list[int]) -> ReleasedTable:
         name=table.name,
         keys=table.keys,
         measures=table.measures,
-        data=table.data.take(shown),
+        data=table.data.take(pa.array(shown, pa.int64())),
         masks=tuple(tuple(mask[i] for i in shown) for mask in table.masks),
         margins=tuple(table.margins[i] for i in shown),
         withheld=table.withheld,
