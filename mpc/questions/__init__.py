@@ -3,3 +3,31 @@
 Nothing here computes an answer; ``mpc.engines`` does. A party reads questions with this package before it
 signs, the enclave reads them with the same code before it runs.
 """
+
+from collections.abc import Mapping, Sequence
+
+from mpc.questions.parameters import check_parameters
+from mpc.questions.sql import CheckedSql, check_sql
+from mpc.questions.statistics import CheckedStatistics, check_statistics
+from mpc.questions.terms import Parameter, SqlQuestion, StatisticsQuestion
+from mpc.questions.uses import ColumnUse
+from mpc.table.schema import Dataset
+
+CheckedQuestion = CheckedSql | CheckedStatistics
+
+
+def check_question(
+    name: str,
+    question: SqlQuestion | StatisticsQuestion,
+    parameters: Sequence[Parameter],
+    datasets: Mapping[str, Dataset],
+) -> CheckedQuestion:
+    """Return the question of the computation ``name``, held against ``datasets``; ``Malformed`` or ``Forbidden``."""
+    match question:
+        case SqlQuestion():
+            return check_sql(name, question.text, parameters, datasets)
+        case StatisticsQuestion():
+            return check_statistics(name, question, datasets)
+
+
+__all__ = ["CheckedQuestion", "CheckedSql", "CheckedStatistics", "ColumnUse", "check_parameters", "check_question"]

@@ -1,0 +1,5 @@
+"""SQL by DuckDB: a checked question becomes one statement that yields every cell with its contributors."""
+
+from mpc.engines.sql.run import run_sql
+
+__all__ = ["run_sql"]

@@ -1,0 +1,82 @@
+"""The second opinion: DuckDB's own parser has to see in a statement nothing but what the list allows.
+
+``check_sql`` read the question with another parser than the one that runs it. Where the two would differ, this one
+decides: the statement is serialised by ``json_serialize_sql`` and every node of it held against lists of node types
+and functions. Nothing is executed for that.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Set
+from typing import Any
+
+from mpc.errors import Forbidden
+
+_FUNCTIONS = frozenset({
+    "+", "-", "*", "/", "//", "%", "~~", "abs", "floor", "ceil", "round", "ln", "sqrt", "least", "greatest",
+    "nullif", "lower", "upper", "trim", "date_trunc", "date_part", "date_diff",
+    "count", "count_star", "sum", "avg", "stddev_samp", "stddev_pop", "var_samp", "var_pop", "covar_pop",
+    "covar_samp", "corr", "regr_slope", "regr_intercept", "regr_r2", "regr_count", "regr_avgx", "regr_avgy",
+    "regr_sxx", "regr_sxy", "regr_syy", "quantile_cont", "skewness", "kurtosis",
+})  # fmt: skip
+_COUNTING_FUNCTIONS = frozenset({"count_if", "bool_or", "min", "max", "isfinite"})
+_EXPRESSIONS = frozenset({
+    "COLUMN_REF", "VALUE_CONSTANT", "VALUE_PARAMETER", "FUNCTION", "CASE_EXPR", "OPERATOR_CAST", "OPERATOR_TRY",
+    "OPERATOR_COALESCE", "OPERATOR_NOT", "OPERATOR_IS_NULL", "OPERATOR_IS_NOT_NULL", "COMPARE_IN", "COMPARE_BETWEEN",
+    "COMPARE_EQUAL", "COMPARE_NOTEQUAL", "COMPARE_LESSTHAN", "COMPARE_GREATERTHAN", "COMPARE_LESSTHANOREQUALTO",
+    "COMPARE_GREATERTHANOREQUALTO", "COMPARE_DISTINCT_FROM", "COMPARE_NOT_DISTINCT_FROM", "CONJUNCTION_AND",
+    "CONJUNCTION_OR", "GROUPING_FUNCTION", "OPERATOR_IS_TRUE", "OPERATOR_IS_FALSE",
+})  # fmt: skip
+_STRUCTURE = frozenset({"SELECT_NODE", "BASE_TABLE", "JOIN", "ORDER_MODIFIER", "TYPE"})
+_COUNTING_STRUCTURE = frozenset({"SUBQUERY", "SET_OPERATION_NODE"})
+_NEVER_SET = ("sample", "qualify", "having", "at_clause", "ranking_expression", "correlation_columns")
+
+Serialise = Callable[[str], str]
+
+
+def confirm_question(serialise: Serialise, text: str, datasets: Set[str]) -> None:
+    """Raise ``Forbidden`` unless ``text``, the question as it was printed, is made of what a question may use."""
+    _confirm(serialise(text), datasets, _EXPRESSIONS | _STRUCTURE, _FUNCTIONS)
+
+
+def confirm_statement(serialise: Serialise, text: str, relations: Set[str]) -> None:
+    """Raise ``Forbidden`` unless ``text``, the statement that runs, adds to that only what counting needs."""
+    types = _EXPRESSIONS | _STRUCTURE | _COUNTING_STRUCTURE
+    _confirm(serialise(text), relations, types, _FUNCTIONS | _COUNTING_FUNCTIONS)
+
+
+def _confirm(serialised: str, tables: Set[str], types: Set[str], functions: Set[str]) -> None:
+    parsed = json.loads(serialised)
+    if parsed.get("error") is not False or len(parsed.get("statements", ())) != 1:
+        raise _unconfirmed("statement")
+    for node in _nodes(parsed["statements"][0]["node"]):
+        kind = node.get("type")
+        if kind is not None and kind not in types:
+            raise _unconfirmed(str(kind))
+        if kind == "FUNCTION" and (node["function_name"] not in functions or node.get("schema") or node.get("catalog")):
+            raise _unconfirmed("function")
+        if kind == "BASE_TABLE" and (
+            node["table_name"] not in tables or node.get("schema_name") or node.get("catalog_name")
+        ):
+            raise _unconfirmed("table")
+        if any(node.get(part) for part in _NEVER_SET):
+            raise _unconfirmed("clause")
+
+
+def _nodes(root: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - parsed JSON
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            if node.get("class") == "TYPE" or "query_location" in node or "select_list" in node or "setop_type" in node:
+                yield node
+            stack.extend(node.values())
+        elif isinstance(node, list):
+            stack.extend(node)
+
+
+def _unconfirmed(field: str) -> Forbidden:
+    return Forbidden(
+        "sql.unconfirmed", "the engine's own parser reads the question otherwise than it was checked",
+        why="both have to agree on every part", remedy="write the question more plainly; docs/sql lists the forms",
+        field=field,
+    )  # fmt: skip

@@ -1,0 +1,337 @@
+"""From a checked question to the one statement that runs: every cell's value, and how many subjects stand behind it.
+
+The values are the question itself. Beside them, each source that has subjects to protect is counted, for each
+condition that a cell depends on, in the cheapest way that is exact:
+
+* ``rows``      one row a subject and no repeats: rows are subjects, counted by owner;
+* ``subjects``  the distinct subjects of each owner, as owners share none (or nobody knows whether they do);
+* ``shared``    the distinct subjects of all owners, each with the first and last owner that holds it: who is held by
+                one owner alone goes when that owner's rows are taken away.
+
+The third never needs a set of owners a subject. Where every aggregate can be put together from parts (counts, sums,
+means) and rows are subjects, one pass by group and owner yields values and counts at once.
+
+Names of the rewriter begin with ``#``, which no name of a contract or a question does.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mpc.questions.sql import CheckedSql, Source, SqlMeasure
+from mpc.questions.sql.joins import normalised
+from mpc.questions.sql.words import grouping_text
+
+Mode = Literal["rows", "subjects", "shared"]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One reading of one table: the relation ``name`` is the table at ``position`` among those of ``dataset``.
+
+    No relation is read twice, so that tables that stream can be opened anew for each.
+    """
+
+    name: str
+    dataset: str
+    position: int
+
+
+@dataclass(frozen=True)
+class CountColumns:
+    """Output columns that count one condition's subjects in one source: in all, and without each party."""
+
+    alias: str
+    total: str
+    without: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """The text that runs, what it scans, and for each measure which columns count its contributors."""
+
+    text: str
+    scans: tuple[Scan, ...]
+    contributors: Mapping[str, tuple[CountColumns, ...]]
+    has_margins: bool
+    names: frozenset[str]
+
+
+def rewritten(checked: CheckedSql, owners: Mapping[str, Sequence[str]]) -> Statement:
+    """Return the statement for ``checked``; ``owners`` lists, for each dataset, the owner of each of its tables."""
+    return _Rewriter(checked, owners).statement()
+
+
+@dataclass
+class _Pass:
+    """One counting pass over the source ``alias``: conditions by text, with the columns that hold their counts."""
+
+    alias: str
+    name: str
+    with_values: bool
+    conditions: dict[str, CountColumns] = field(default_factory=dict)
+
+
+class _Rewriter:
+    def __init__(self, checked: CheckedSql, owners: Mapping[str, Sequence[str]]) -> None:
+        self._checked = checked
+        self._owners = owners
+        self._sources = {source.alias: source for source in checked.sources}
+        self._scans: list[Scan] = []
+        self._keys = [key.text for key in checked.keys]
+        self._has_margins = len(checked.grouping_sets) > 1 or len(checked.grouping_sets[0]) < len(self._keys)
+        self._key_names = [f'"#k{i}"' for i in range(len(self._keys))]
+        flags = [f'"#g{i}"' for i in range(len(self._keys))] if self._has_margins else []
+        self._cell_names = [*self._key_names, *flags]
+        self._passes: dict[tuple[str, bool], _Pass] = {}
+        self._contributors = {measure.name: self._counted(measure) for measure in checked.measures}
+
+    def statement(self) -> Statement:
+        parts = self._in_one_pass() or self._in_several()
+        names = frozenset({"#values", *(counting.name for counting in self._passes.values())})
+        return Statement(parts, tuple(self._scans), self._contributors, self._has_margins, names)
+
+    # -- which counts are wanted -------------------------------------------------------------------------------
+
+    def _counted(self, measure: SqlMeasure) -> tuple[CountColumns, ...]:
+        """Ask for the counts of ``measure``: its conditions, and the group as such, whose being there tells too."""
+        chosen = "TRUE" if measure.filter is None else measure.filter
+        counts = []
+        for alias in measure.sources:
+            counts += [self._count(alias, _both(chosen, one)) for one in measure.conditions]
+            counts.append(self._count(alias, "TRUE"))
+            if measure.quantile:
+                value = f'"#values"."{self._value_name(measure)}"'
+                sides = (f"({measure.argument} <= {value})", f"({measure.argument} >= {value})")
+                counts += [self._count(alias, _both(chosen, side), with_values=True) for side in sides]
+        return tuple(dict.fromkeys(counts))
+
+    def _count(self, alias: str, condition: str, *, with_values: bool = False) -> CountColumns:
+        key = (alias, with_values)
+        counting = self._passes.setdefault(key, _Pass(alias, f"#count{len(self._passes)}", with_values))
+        at = f"{counting.name}.{len(counting.conditions)}"
+        parties = self._parties(alias)
+        columns = CountColumns(alias, at, tuple((party, f"{at}.{i}") for i, party in enumerate(parties)))
+        return counting.conditions.setdefault(condition, columns)
+
+    def _parties(self, alias: str) -> tuple[str, ...]:
+        owners = self._sources[alias].dataset.owners
+        return owners if len(owners) > 1 else ()
+
+    def _value_name(self, measure: SqlMeasure) -> str:
+        return f"#m{self._checked.measures.index(measure)}"
+
+    def _mode(self, source: Source) -> Mode:
+        subject = source.dataset.subject
+        if subject.identity == "shared" and len(source.dataset.owners) > 1:
+            return "shared"
+        return "rows" if subject.rows == "one" and not source.multiplied else "subjects"
+
+    # -- the statement -----------------------------------------------------------------------------------------
+
+    def _in_several(self) -> str:
+        values = [f'{measure.text} AS "{self._value_name(measure)}"' for measure in self._checked.measures]
+        select = f"SELECT {_listed(self._cells(), values)} {self._from()}{self._grouped()}"
+        tables = [f'"#values" AS MATERIALIZED ({select})']
+        tables += [f'"{counting.name}" AS ({self._counting(counting)})' for counting in self._passes.values()]
+        joins = " ".join(
+            f'LEFT JOIN "{counting.name}" ON {self._same_cell(counting.name)}' for counting in self._passes.values()
+        )
+        columns = [f'"#values".{name} AS {name}' for name in self._cell_names]
+        columns += [_finite(measure, self._value_name(measure)) for measure in self._checked.measures]
+        columns += [f'coalesce("{column}", 0) AS "{column}"' for column in self._count_names()]
+        return f'WITH {", ".join(tables)} SELECT {", ".join(columns)} FROM "#values" {joins}'
+
+    def _in_one_pass(self) -> str | None:
+        """Return the statement that needs a single pass, or None where it would not be exact."""
+        passes = list(self._passes.values())
+        measures = self._checked.measures
+        if len(passes) != 1 or any(measure.partial is None for measure in measures):
+            return None
+        (counting,) = passes
+        source = self._sources[counting.alias]
+        if self._mode(source) != "rows":
+            return None
+        parts = [part for measure in measures for part in self._parts(measure)]
+        counts = [f'{_count_if(one)} AS "{columns.total}"' for one, columns in counting.conditions.items()]
+        owner = f'"{counting.alias}"."#owner"'
+        inner = (
+            f"SELECT {_listed(self._cells(), [f'{owner} AS ' + OWNER], parts, counts)} "
+            f"{self._from()}{self._grouped(owner)}"
+        )
+        wholes = [f'{self._whole(measure)} AS "{self._value_name(measure)}"' for measure in measures]
+        outer = f'SELECT {_listed(self._cell_names, wholes, self._by_owner(counting))} FROM ({inner}) AS "#parts"'
+        values = f'"#values" AS ({outer}{self._regrouped()})'
+        columns = [*self._cell_names, *(_finite(measure, self._value_name(measure)) for measure in measures)]
+        columns += [f'"{column}"' for column in self._count_names()]
+        return f'WITH {values} SELECT {", ".join(columns)} FROM "#values"'
+
+    def _parts(self, measure: SqlMeasure) -> list[str]:
+        name = self._value_name(measure)
+        if measure.partial != "mean":
+            return [f'{measure.text} AS "{name}"']
+        over = "" if measure.filter is None else f" FILTER (WHERE {measure.filter})"
+        return [
+            f'sum({measure.argument}){over} AS "{name}"',
+            f'count({measure.argument}){over} AS "{name}.n"',
+        ]
+
+    def _whole(self, measure: SqlMeasure) -> str:
+        name = self._value_name(measure)
+        if measure.partial == "count":
+            return f'CAST(coalesce(sum("{name}"), 0) AS BIGINT)'
+        if measure.partial == "sum":
+            return f'sum("{name}")'
+        return f'(CAST(sum("{name}") AS DOUBLE) / nullif(sum("{name}.n"), 0))'
+
+    # -- counting ----------------------------------------------------------------------------------------------
+
+    def _counting(self, counting: _Pass) -> str:
+        mode = self._mode(self._sources[counting.alias])
+        if mode == "shared":
+            return self._counting_shared(counting)
+        inner = self._rows_by_owner(counting) if mode == "rows" else self._subjects_by_owner(counting)
+        return (
+            f"SELECT {_listed(self._cell_names, self._by_owner(counting))} "
+            f'FROM ({inner}) AS "#parts"{self._regrouped()}'
+        )
+
+    def _rows_by_owner(self, counting: _Pass) -> str:
+        owner = f'"{counting.alias}"."#owner"'
+        counts = [f'{_count_if(one)} AS "{columns.total}"' for one, columns in counting.conditions.items()]
+        return f"SELECT {_listed(self._cells(), [f'{owner} AS {OWNER}'], counts)} {self._from(counting)}{self._grouped(owner)}"
+
+    def _subjects_by_owner(self, counting: _Pass) -> str:
+        owner = f'"{counting.alias}"."#owner"'
+        holds = [f'bool_or({one}) AS "{columns.total}"' for one, columns in counting.conditions.items()]
+        subjects = (
+            f"SELECT {_listed(self._cells(), [f'{owner} AS {OWNER}'], holds)} {self._from(counting)}"
+            f"{self._grouped(owner, self._subject(counting.alias))}"
+        )
+        counts = [f'count_if("{columns.total}") AS "{columns.total}"' for columns in counting.conditions.values()]
+        group = ", ".join([*self._cell_names, OWNER])
+        return f'SELECT {_listed(self._cell_names, [OWNER], counts)} FROM ({subjects}) AS "#subjects" GROUP BY {group}'
+
+    def _by_owner(self, counting: _Pass) -> list[str]:
+        """Put together the counts of all owners, and of all but each.
+
+        Owners of ``unknown`` identity may all hold the same people: only the largest of them counts.
+        """
+        source = self._sources[counting.alias]
+        together = "max" if source.dataset.subject.identity == "unknown" else "sum"
+        columns = []
+        for one in counting.conditions.values():
+            columns.append(_counted_of(f'{together}("{one.total}") FILTER (WHERE {OWNER} IS NOT NULL)', one.total))
+            columns += [
+                _counted_of(f'{together}("{one.total}") FILTER (WHERE {OWNER} <> {self._number(source, party)})', name)
+                for party, name in one.without
+            ]
+        return columns
+
+    def _counting_shared(self, counting: _Pass) -> str:
+        source = self._sources[counting.alias]
+        owner = f'"{counting.alias}"."#owner"'
+        held = [
+            f'{first}({owner}) FILTER (WHERE {one}) AS "{columns.total}.{first}"'
+            for one, columns in counting.conditions.items()
+            for first in ("min", "max")
+        ]
+        subjects = (
+            f"SELECT {_listed(self._cells(), held)} {self._from(counting)}"
+            f"{self._grouped(self._subject(counting.alias))}"
+        )
+        columns = []
+        for one in counting.conditions.values():
+            columns.append(f'count("{one.total}.min") AS "{one.total}"')
+            columns += [
+                f'count_if("{one.total}.min" <> {number} OR "{one.total}.max" <> {number}) AS "{name}"'
+                for party, name in one.without
+                for number in (self._number(source, party),)
+            ]
+        return f'SELECT {_listed(self._cell_names, columns)} FROM ({subjects}) AS "#subjects"{self._regrouped()}'
+
+    def _count_names(self) -> list[str]:
+        each = (columns for counting in self._passes.values() for columns in counting.conditions.values())
+        return [name for columns in each for name in (columns.total, *(name for _, name in columns.without))]
+
+    def _number(self, source: Source, party: str) -> int:
+        return source.dataset.owners.index(party)
+
+    def _subject(self, alias: str) -> str:
+        dataset = self._sources[alias].dataset
+        return normalised(f'"{alias}"."{dataset.subject.column}"', dataset)
+
+    # -- clauses -----------------------------------------------------------------------------------------------
+
+    def _cells(self) -> list[str]:
+        flags = [f'GROUPING({text}) AS "#g{i}"' for i, text in enumerate(self._keys)] if self._has_margins else []
+        return [f"{text} AS {name}" for text, name in zip(self._keys, self._key_names, strict=True)] + flags
+
+    def _from(self, counting: _Pass | None = None) -> str:
+        first, *_ = self._checked.sources
+        text = f"FROM {self._scan(first)}"
+        for join in self._checked.joins:
+            text += f" {join.kind} JOIN {self._scan(self._sources[join.alias])} ON {join.condition}"
+        conditions = [] if self._checked.where is None else [self._checked.where]
+        if counting is not None:
+            if counting.with_values:
+                same = [f'({key} IS NOT DISTINCT FROM "#values".{name})' for key, name in self._key_pairs()]
+                text += f' INNER JOIN "#values" ON {" AND ".join(same) or "TRUE"}'
+            conditions.append(f'("{counting.alias}"."#owner" IS NOT NULL)')
+        return text + ("" if not conditions else f" WHERE {' AND '.join(conditions)}")
+
+    def _key_pairs(self) -> list[tuple[str, str]]:
+        return list(zip(self._keys, self._key_names, strict=True))
+
+    def _scan(self, source: Source) -> str:
+        dataset = source.dataset
+        columns = ", ".join(f'"{column}"' for column in source.columns)
+        selects = []
+        for position, owner in enumerate(self._owners[dataset.name]):
+            scan = Scan(f"#scan{len(self._scans)}", dataset.name, position)
+            self._scans.append(scan)
+            number = f'CAST({dataset.owners.index(owner)} AS SMALLINT) AS "#owner"'
+            selects.append(f'SELECT {_listed([number], [columns] if columns else [])} FROM "{scan.name}"')
+        return f'({" UNION ALL ".join(selects)}) AS "{source.alias}"'
+
+    def _grouped(self, *also: str) -> str:
+        if not self._keys and not also:
+            return ""
+        return f" GROUP BY {grouping_text(self._keys, self._checked.grouping_sets, also=also)}"
+
+    def _regrouped(self) -> str:
+        return f" GROUP BY {', '.join(self._cell_names)}" if self._cell_names else ""
+
+    def _same_cell(self, name: str) -> str:
+        same = [f'("#values".{cell} IS NOT DISTINCT FROM "{name}".{cell})' for cell in self._cell_names]
+        return " AND ".join(same) or "TRUE"
+
+
+OWNER = '"#by"'
+
+
+def _both(left: str, right: str) -> str:
+    return right if left == "TRUE" else left if right == "TRUE" else f"({left} AND {right})"
+
+
+def _count_if(condition: str) -> str:
+    return "count(*)" if condition == "TRUE" else f"count_if({condition})"
+
+
+def _counted_of(aggregate: str, name: str) -> str:
+    return f'CAST(coalesce({aggregate}, 0) AS BIGINT) AS "{name}"'
+
+
+def _listed(*parts: Sequence[str]) -> str:
+    return ", ".join(text for part in parts for text in part)
+
+
+def _finite(measure: SqlMeasure, name: str) -> str:
+    """Return the column as it is released: NaN and infinity are NULL, whole numbers fit 64 bits or are NULL."""
+    column = f'"#values"."{name}"'
+    if measure.result == "DECIMAL":
+        return f'{column} AS "{name}"'
+    if measure.result == "BIGINT":
+        return f'TRY_CAST({column} AS BIGINT) AS "{name}"'
+    number = f"CAST({column} AS DOUBLE)"
+    return f'CASE WHEN isfinite({number}) THEN {number} END AS "{name}"'

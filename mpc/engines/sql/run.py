@@ -1,0 +1,95 @@
+"""Answers a checked question over loaded tables."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from mpc.engines.sql.confirm import confirm_question, confirm_statement
+from mpc.engines.sql.database import Database
+from mpc.engines.sql.rewrite import CountColumns, Statement, rewritten
+from mpc.errors import OutOfOrder
+from mpc.questions.sql import CheckedSql
+from mpc.results import Contributors, Counts, Measure, Presentation, RawResult, RawTable
+from mpc.table.batches import Table
+
+
+def run_sql(
+    checked: CheckedSql,
+    tables: Mapping[str, Sequence[Table]],
+    parameters: Mapping[str, object],
+    *,
+    memory_bytes: int,
+    threads: int,
+) -> RawResult:
+    """Return every cell of ``checked`` with its contributors.
+
+    ``tables`` holds the tables of each dataset, one an owner; ``parameters`` were checked by ``check_parameters``.
+    A measure may come with several ``Contributors`` of one domain: one for each source and each condition that its
+    cells depend on, and one for the group's being there at all. The rules have to hold for each of them.
+
+    Raises ``OutOfOrder`` when an owner's rows are missing, ``Exhausted`` (``run.memory``, ``run.time``) and
+    ``Forbidden`` (``run.failed``, ``sql.unconfirmed``); no text of the engine is in any of them.
+    """
+    _check_loaded(checked, tables)
+    owners = {name: [table.owner for table in tables[name]] for name in checked.datasets}
+    statement = rewritten(checked, owners)
+    relations = {scan.name for scan in statement.scans} | statement.names
+    with Database(memory_bytes=memory_bytes, threads=threads) as database:
+        confirm_question(database.serialised, checked.text, set(checked.datasets))
+        confirm_statement(database.serialised, statement.text, relations)
+        for scan in statement.scans:
+            database.register(scan.name, tables[scan.dataset][scan.position])
+        bound = {name: parameters[name] for name, _ in checked.parameters}
+        answer = database.answer(statement.text, bound)
+    return _result(checked, statement, answer)
+
+
+def _check_loaded(checked: CheckedSql, tables: Mapping[str, Sequence[Table]]) -> None:
+    for source in checked.sources:
+        held = sorted(table.owner for table in tables.get(source.dataset.name, ()))
+        if held != sorted(source.dataset.owners):
+            raise OutOfOrder(
+                "run.rows_missing", f"not every owner of {source.dataset.name} has its rows loaded, once",
+                why="a dataset is the union of all its owners' rows", remedy="wait until every owner has uploaded",
+            )  # fmt: skip
+
+
+def _result(checked: CheckedSql, statement: Statement, answer: pa.Table) -> RawResult:
+    names = [f"#k{i}" for i in range(len(checked.keys))] + [f"#m{i}" for i in range(len(checked.measures))]
+    outputs = [column.name for column in (*checked.keys, *checked.measures)]
+    domains = {source.alias: source.dataset.subject.domain for source in checked.sources}
+    table = RawTable(
+        name=checked.name,
+        keys=tuple(key.name for key in checked.keys),
+        measures=tuple(
+            Measure(measure.name, measure.kind, measure.source, measure.extensive, measure.unit)
+            for measure in checked.measures
+        ),
+        data=answer.select(names).rename_columns(outputs),
+        contributors={
+            name: tuple(_contributors(columns, domains[columns.alias], answer) for columns in each)
+            for name, each in statement.contributors.items()
+        },
+        margins=_margins(checked, statement, answer),
+        public=all(source.dataset.subject.identity == "none" for source in checked.sources),
+    )
+    shown = checked.shown
+    return RawResult((table,), Presentation(shown.having, shown.order, shown.limit))
+
+
+def _contributors(columns: CountColumns, domain: str, answer: pa.Table) -> Contributors:
+    without = {party: _counts(answer, name) for party, name in columns.without}
+    return Contributors(domain, _counts(answer, columns.total), without)
+
+
+def _counts(answer: pa.Table, name: str) -> Counts:
+    return np.asarray(answer.column(name), dtype=np.int64)
+
+
+def _margins(checked: CheckedSql, statement: Statement, answer: pa.Table) -> Counts:
+    margins = np.zeros(answer.num_rows, dtype=np.int64)
+    if statement.has_margins:
+        for i in range(len(checked.keys)):
+            margins |= _counts(answer, f"#g{i}") << i
+    return margins
