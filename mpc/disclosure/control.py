@@ -87,7 +87,7 @@ def _rows(table: RawTable, masks: dict[str, Mask]) -> npt.NDArray[np.int64]:
     order = _order_of_keys(table)
     if table.complete or not table.measures:
         return order
-    wholly = np.logical_and.reduce([masks[measure.name] for measure in table.measures])
+    wholly: Mask = np.logical_and.reduce([masks[measure.name] for measure in table.measures])
     return order[~wholly[order]]
 
 
