@@ -28,11 +28,11 @@ patients = Dataset(
             "menopausal status", {"before": "premenopausal", "after": "postmenopausal"}, filterable=True
         ),
         "size_mm": integer(
-            "tumour size; class midpoints where only classes are known", unit="mm", minimum=0, maximum=200
+            "tumour size; class midpoints where only classes are known", unit="mm", minimum=0, maximum=150
         ),
         "size_class": category(
-            "tumour size in classes",
-            {"to_20": "at most 20 mm", "20_to_50": "over 20 to 50 mm", "over_50": "over 50 mm"},
+            "tumour size in the classes of the TNM staging",
+            {"T1": "at most 20 mm", "T2": "over 20 to 50 mm", "T3": "over 50 mm"},
             filterable=True,
         ),
         "grade": category(
@@ -40,11 +40,11 @@ patients = Dataset(
             {"1": "well differentiated", "2": "moderately differentiated", "3": "poorly differentiated"},
             filterable=True,
         ),
-        "nodes": integer("positive lymph nodes", minimum=0, maximum=100),
+        "nodes": integer("positive lymph nodes", minimum=0, maximum=60),
         "pgr": integer("progesterone receptors", unit="fmol/l", minimum=0, maximum=10_000),
         "er": integer("oestrogen receptors", unit="fmol/l", minimum=0, maximum=10_000),
-        "hormon": category("hormone therapy", {"no": "none", "yes": "tamoxifen"}, filterable=True),
-        "rfs_days": integer("time to relapse, death or last follow-up", unit="days", minimum=0, maximum=20_000),
+        "hormon": category("hormone therapy", {"no": "no therapy", "yes": "tamoxifen"}, filterable=True),
+        "rfs_days": integer("time to relapse, death or last follow-up", unit="days", minimum=0, maximum=10_000),
         "rfs_event": integer("1 for relapse or death, 0 for censored", minimum=0, maximum=1),
     },
 )
@@ -66,12 +66,14 @@ scenario = Scenario(
             purpose="How many patients with each tumour size had hormone therapy.",
             recipients=[rotterdam, gbsg, university],
             runs=3,
+            unattended=3,
         ),
         "patients_by_grade": sql(
             "SELECT grade, hormon, count(*) AS patients FROM patients GROUP BY grade, hormon ORDER BY grade, hormon",
             purpose="How many patients of each grade had hormone therapy. Grade 1 was recorded at one hospital only.",
             recipients=[rotterdam, gbsg, university],
             runs=3,
+            unattended=3,
         ),
         "disease_by_therapy": sql(
             "SELECT hormon, count(*) AS patients, avg(age) AS mean_age, stddev_samp(age) AS sd_age, "
@@ -80,12 +82,14 @@ scenario = Scenario(
             "FROM patients GROUP BY hormon ORDER BY hormon",
             purpose="Age, tumour size and lymph nodes with and without hormone therapy.",
             runs=3,
+            unattended=3,
         ),
         "recurrence": sql(
             "SELECT hormon, size_class, count(*) AS patients, avg(rfs_event) AS recurrence_rate, "
             "avg(rfs_days) AS mean_days FROM patients GROUP BY hormon, size_class ORDER BY hormon, size_class",
             purpose="How often the disease returned, or the patient died, by therapy and tumour size.",
             runs=3,
+            unattended=3,
         ),
         "nodes_by_grade": statistics.summary(
             patients["nodes"],
@@ -93,12 +97,14 @@ scenario = Scenario(
             by=["grade"],
             purpose="Lymph nodes and age at each grade.",
             runs=3,
+            unattended=3,
         ),
         "size_and_therapy": statistics.crosstab(
             patients["size_class"],
             patients["hormon"],
             purpose="Whether hormone therapy went with tumour size.",
             runs=3,
+            unattended=3,
         ),
     },
 )  # fmt: skip

@@ -122,9 +122,7 @@ def _show(rehearsal: "Rehearsal", rows: int) -> None:
 
     for report in rehearsal.reports():
         show(terminal(report, trust=False))
-    tell(
-        f"[yellow]These are {rows} synthetic rows an owner: the numbers mean nothing.[/] No real row and no key was read."
-    )
+    tell(f"[yellow]{rows} synthetic rows an owner: the numbers mean nothing.[/] No key and no real row was read.")
     for name, parameters in rehearsal.parameters.items():
         if parameters:
             tell(f"{plain(name)} was asked with {plain(_spelled(parameters))}")

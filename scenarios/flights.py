@@ -31,7 +31,7 @@ from scenarios.scenario import (
 )
 
 AIRPORTS = {"EWR": "Newark", "JFK": "John F. Kennedy", "LGA": "LaGuardia"}
-YEAR = {"minimum": datetime(2013, 1, 1, tzinfo=UTC), "maximum": datetime(2014, 1, 2, tzinfo=UTC)}
+FIRST, LAST = datetime(2013, 1, 1, tzinfo=UTC), datetime(2014, 1, 2, tzinfo=UTC)
 
 airline = Party("airline", "Airline")
 weather_office = Party("weather_office", "Weather office")
@@ -45,7 +45,7 @@ flights = Dataset(
     columns={
         "aircraft": text("tail number", identifier=True),
         "airport": category("where it departed", AIRPORTS, filterable=True),
-        "hour": timestamp("scheduled departure, cut to the hour", **YEAR),
+        "hour": timestamp("scheduled departure, cut to the hour", minimum=FIRST, maximum=LAST),
         "delay": integer("departure delay, negative if early", unit="min", minimum=-120, maximum=3000, nullable=True),
         "distance": integer("distance flown", unit="miles", minimum=0, maximum=10_000),
     },
@@ -59,7 +59,7 @@ weather = Dataset(
     unique_keys=[("airport", "hour")],
     columns={
         "airport": category("where it was measured", AIRPORTS, filterable=True),
-        "hour": timestamp("hour of the measurement", **YEAR),
+        "hour": timestamp("hour of the measurement", minimum=FIRST, maximum=LAST),
         "wind": real("wind speed", unit="mph", minimum=0, maximum=150, nullable=True, filterable=True),
         "visibility": real("visibility", unit="miles", minimum=0, maximum=10, nullable=True, filterable=True),
     },

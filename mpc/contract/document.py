@@ -194,18 +194,6 @@ def _check_enclaves(contract: Contract, parties: frozenset[str]) -> None:
 def _check_tpm(reference: TpmReference, parties: frozenset[str]) -> None:
     field = "enclaves.tpm"
     _check_are_parties(f"{field}.issuer", (reference.issuer,), parties)
-    if (reference.measured_by == "boot") != bool(reference.boot_pcrs):
-        raise Malformed(
-            "contract.protection.empty", "a TPM reference does not say what was booted",
-            why="measured_by boot rests on the values of the boot PCRs, and nothing else does",
-            remedy="write the PCR values of the image, or measured_by self and none", field=f"{field}.boot_pcrs",
-        )  # fmt: skip
-    if str(reference.code_pcr) in reference.boot_pcrs:
-        raise Malformed(
-            "contract.enclave.pcr", "a TPM reference expects two values of one register",
-            why="the code has a PCR of its own", remedy="leave the code PCR out of boot_pcrs",
-            field=f"{field}.code_pcr",
-        )  # fmt: skip
     try:
         der = base64.b64decode(reference.authority, validate=True)
         authority = x509.Certificate.load(der, strict=True)

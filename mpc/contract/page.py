@@ -55,7 +55,7 @@ class ColumnLine:
         return "; ".join(parts) or NEVER_READ
 
     def _goes_without_saying(self, computation: str, role: Role) -> bool:
-        """Tell whether another part of the sentence says it: groups that are in the answer, subjects that are counted."""
+        """Tell whether another part of the sentence says it: groups in the answer, subjects that are counted."""
         return (role == "grouped" and (computation, "returned") in self.uses) or (role == "counted" and self.subject)
 
 
