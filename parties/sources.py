@@ -136,6 +136,7 @@ RULES = {
     "minimum": "the value is below the agreed minimum",
     "maximum": "the value is above the agreed maximum",
     "codes": "the value is not in the codebook",
+    "subject": "the subject is missing, and disclosure control protects subjects",
 }
 """What it means that a row breaks a rule, by the rule's name."""
 

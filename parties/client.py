@@ -1,0 +1,163 @@
+"""Speaking with this party's own daemon, over its unix socket; refusals come out as they went in."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from mpc.disclosure import Release
+from mpc.errors import KINDS, Refusal, Unavailable
+from parties.config import Config
+
+_TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+
+
+class Client:
+    """The daemon of one party. Digests are hex; what is awaited, runs and events are plain data (``parties.api``)."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._http = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://party", timeout=_TIMEOUT, trust_env=False
+        )
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """Return the client of the daemon that serves ``config``."""
+        return cls(config.socket)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._http.close()
+
+    def status(self) -> dict[str, Any]:
+        """Return how things stand: stage, what is awaited from whom and from you, uploads, runs, results, trouble."""
+        return self._object("GET", "/status")
+
+    def retry(self) -> dict[str, Any]:
+        """Let the daemon try again what was refused; return how things stand."""
+        return self._object("POST", "/retry")
+
+    def contracts(self) -> list[dict[str, Any]]:
+        """Return every contract the daemon holds: digest, title, parties, who has not signed, validity."""
+        return self._list("GET", "/contracts")
+
+    def add_contract(self, raw: bytes) -> dict[str, Any]:
+        """Hand the daemon a contract's bytes; return what it is."""
+        return self._object("POST", "/contracts", content=raw)
+
+    def contract(self, digest: str) -> bytes:
+        """Return the exact bytes of a contract."""
+        return self._bytes(f"/contracts/{digest}")
+
+    def explanation(self, digest: str) -> dict[str, Any]:
+        """Return the data officer's page as data."""
+        return self._object("GET", f"/contracts/{digest}/explanation")
+
+    def sign(self, digest: str, confirm: str) -> dict[str, Any]:
+        """Sign a contract; ``confirm`` is what a person typed, the first eight characters of the digest."""
+        return self._object("POST", f"/contracts/{digest}/signature", json={"confirm": confirm})
+
+    def add_consent(self, digest: str, envelope: bytes) -> dict[str, Any]:
+        """Hand the daemon another party's signature."""
+        return self._object("POST", f"/contracts/{digest}/consents", content=envelope)
+
+    def log(self, digest: str) -> list[dict[str, Any]]:
+        """Return this party's own copy of the contract's log."""
+        return self._list("GET", f"/contracts/{digest}/log")
+
+    def appraisals(self, digest: str) -> list[dict[str, Any]]:
+        """Return the appraisals that passed, with each check."""
+        return self._list("GET", f"/contracts/{digest}/appraisals")
+
+    def attest(self) -> dict[str, Any]:
+        """Ask the enclave for fresh evidence now; return each check, and the refusal if one failed."""
+        return self._object("POST", "/attestation")
+
+    def replace_instance(self) -> dict[str, Any]:
+        """Agree that the next appraised instance takes the active one's place."""
+        return self._object("POST", "/replacement")
+
+    def check(self, dataset: str) -> dict[str, Any]:
+        """Hold the local rows against the contract; nothing leaves. Return the profile by column."""
+        return self._object("GET", f"/datasets/{quote(dataset, safe='')}/profile")
+
+    def run(self, computation: str, parameters: Mapping[str, str] | None = None) -> int:
+        """Ask for a run; return its number."""
+        asked = {"computation": computation, "parameters": dict(parameters or {})}
+        return int(self._object("POST", "/runs", json=asked)["run"])
+
+    def permit(self, run: int) -> dict[str, Any]:
+        """Permit a run; the daemon signs when the log agrees."""
+        return self._object("POST", f"/runs/{run}/permit")
+
+    def results(self) -> list[dict[str, Any]]:
+        """Return the results that came: run, computation, time."""
+        return self._list("GET", "/results")
+
+    def release(self, run: int) -> Release:
+        """Return an opened result."""
+        return Release.from_bytes(self._bytes(f"/results/{run}/release"))
+
+    def receipt(self, run: int) -> bytes:
+        """Return the receipt of a result."""
+        return self._bytes(f"/results/{run}/receipt")
+
+    def withdraw(self, reason: str, confirm: str) -> dict[str, Any]:
+        """Leave the contract; ``confirm`` is the first eight characters of its digest."""
+        return self._object("POST", "/withdrawal", json={"reason": reason, "confirm": confirm})
+
+    def events(self, after: int = 0, *, wait_seconds: int = 0) -> list[dict[str, Any]]:
+        """Return events later than number ``after``, waiting for the first."""
+        return self._list("GET", f"/events?after={after}&wait={wait_seconds}")
+
+    def follow(self, after: int = 0) -> Iterator[dict[str, Any]]:
+        """Yield events as they happen, for as long as the caller asks."""
+        while True:
+            for event in self.events(after, wait_seconds=20):
+                after = event["number"]
+                yield event
+
+    def _object(self, method: str, path: str, **content: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own
+        return dict(self._answer(method, path, **content).json())
+
+    def _list(self, method: str, path: str) -> list[dict[str, Any]]:
+        return list(self._answer(method, path).json())
+
+    def _bytes(self, path: str) -> bytes:
+        return self._answer("GET", path).content
+
+    def _answer(self, method: str, path: str, **content: Any) -> httpx.Response:  # noqa: ANN401
+        try:
+            response = self._http.request(method, path, **content)
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                "daemon.unreachable", "the party's daemon does not answer", why=type(error).__name__,
+                remedy="start it: sealroom party serve --config party.toml", field=str(self._socket),
+            ) from None  # fmt: skip
+        if response.is_success:
+            return response
+        raise _refusal(response)
+
+
+def _refusal(response: httpx.Response) -> Refusal:
+    try:
+        data = response.json()
+        kind, code, what = KINDS[data.pop("kind")], data.pop("code"), data.pop("what")
+        return kind(code, what, **data)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Unavailable(
+            "daemon.failed", "the party's daemon failed", why=f"it answered with status {response.status_code}",
+            remedy="look at its log",
+        )  # fmt: skip
