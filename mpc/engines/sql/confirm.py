@@ -6,7 +6,8 @@ and functions. Nothing is executed for that.
 """
 
 import json
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from mpc.errors import Forbidden
@@ -33,18 +34,18 @@ _NEVER_SET = ("sample", "qualify", "having", "at_clause", "ranking_expression", 
 Serialise = Callable[[str], str]
 
 
-def confirm_question(serialise: Serialise, text: str, datasets: Set[str]) -> None:
+def confirm_question(serialise: Serialise, text: str, datasets: AbstractSet[str]) -> None:
     """Raise ``Forbidden`` unless ``text``, the question as it was printed, is made of what a question may use."""
     _confirm(serialise(text), datasets, _EXPRESSIONS | _STRUCTURE, _FUNCTIONS)
 
 
-def confirm_statement(serialise: Serialise, text: str, relations: Set[str]) -> None:
+def confirm_statement(serialise: Serialise, text: str, relations: AbstractSet[str]) -> None:
     """Raise ``Forbidden`` unless ``text``, the statement that runs, adds to that only what counting needs."""
     types = _EXPRESSIONS | _STRUCTURE | _COUNTING_STRUCTURE
     _confirm(serialise(text), relations, types, _FUNCTIONS | _COUNTING_FUNCTIONS)
 
 
-def _confirm(serialised: str, tables: Set[str], types: Set[str], functions: Set[str]) -> None:
+def _confirm(serialised: str, tables: AbstractSet[str], types: AbstractSet[str], functions: AbstractSet[str]) -> None:
     parsed = json.loads(serialised)
     if parsed.get("error") is not False or len(parsed.get("statements", ())) != 1:
         raise _unconfirmed("statement")

@@ -5,6 +5,7 @@ wrong is one of three refusals, which hold no text of the engine, not even as th
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Self
 
 import duckdb
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow as pa
 from mpc.errors import Exhausted, Forbidden, Refusal
 from mpc.table.batches import Table
 
-_CONFIG = {
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -41,7 +42,7 @@ class Database:
             self._connection.execute(setting)
         self._refused: list[Refusal] = []
 
-    def __enter__(self) -> "Database":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -57,7 +57,6 @@ def _check_loaded(checked: CheckedSql, tables: Mapping[str, Sequence[Table]]) ->
 
 def _result(checked: CheckedSql, statement: Statement, answer: pa.Table) -> RawResult:
     names = [f"#k{i}" for i in range(len(checked.keys))] + [f"#m{i}" for i in range(len(checked.measures))]
-    outputs = [column.name for column in (*checked.keys, *checked.measures)]
     domains = {source.alias: source.dataset.subject.domain for source in checked.sources}
     table = RawTable(
         name=checked.name,
@@ -66,7 +65,7 @@ def _result(checked: CheckedSql, statement: Statement, answer: pa.Table) -> RawR
             Measure(measure.name, measure.kind, measure.source, measure.extensive, measure.unit)
             for measure in checked.measures
         ),
-        data=answer.select(names).rename_columns(outputs),
+        data=answer.select(names).rename_columns(list(checked.columns)),
         contributors={
             name: tuple(_contributors(columns, domains[columns.alias], answer) for columns in each)
             for name, each in statement.contributors.items()

@@ -129,7 +129,7 @@ def _default_name(checked: Aggregate) -> str:
 
 
 def _check_names(keys: Sequence[GroupKey], measures: Sequence[SqlMeasure]) -> None:
-    names = [column.name for column in (*keys, *measures)]
+    names = [key.name for key in keys] + [measure.name for measure in measures]
     for name in names:
         if names.count(name) > 1:
             raise _same_name(name)

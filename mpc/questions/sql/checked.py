@@ -110,6 +110,11 @@ class CheckedSql:
     sentence: str
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the output columns: keys, then measures."""
+        return (*(key.name for key in self.keys), *(measure.name for measure in self.measures))
+
+    @property
     def datasets(self) -> tuple[str, ...]:
         """Names of the datasets that are read, sorted and unique."""
         return tuple(sorted({source.dataset.name for source in self.sources}))

@@ -15,7 +15,7 @@ from mpc.questions.sql.scope import Scope
 from mpc.questions.terms import Parameter
 from mpc.table.schema import Column, ColumnType
 
-ConstantKind = Literal["number", "text", "boolean", "date", "timestamp"]
+ConstantKind = Literal["number", "text", "boolean", "date", "timestamp", "null"]
 
 _NUMBER = re.compile(r"-?[0-9]{1,38}(\.[0-9]{1,38})?")
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{5,15}(Z|\+00(:00)?)")
@@ -39,7 +39,7 @@ class Constant:
     values: tuple[str, ...]
     is_parameter: bool = False
 
-    def as_kind(self, kind: str) -> "Constant":
+    def as_kind(self, kind: ConstantKind) -> "Constant":
         """Return the constant as one of ``kind``: quoted text may be a date or a timestamp, nothing else changes."""
         if kind == self.kind:
             return self

@@ -20,7 +20,8 @@ class Parts:
 
 def canonical_text(parts: Parts) -> str:
     """Return the SELECT, without HAVING, ORDER BY and LIMIT, as it was checked and will run."""
-    columns = [f'{column.text} AS "{column.name}"' for column in (*parts.keys, *parts.measures)]
+    columns = [f'{key.text} AS "{key.name}"' for key in parts.keys]
+    columns += [f'{measure.text} AS "{measure.name}"' for measure in parts.measures]
     lines = ["SELECT " + ", ".join(columns), f"FROM {_named(parts.sources[0])}"]
     by_alias = {source.alias: source for source in parts.sources}
     lines += [f"{join.kind} JOIN {_named(by_alias[join.alias])} ON {join.condition}" for join in parts.joins]
