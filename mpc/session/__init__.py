@@ -32,7 +32,7 @@ that may still come refuses as ``OutOfOrder``; one about who or what the contrac
 how often, as ``Exhausted``.
 """
 
-from mpc.session.picture import picture, transitions
+from mpc.session.picture import document, picture, transitions
 from mpc.session.state import (
     Awaited,
     ComputationTerms,
@@ -63,6 +63,7 @@ __all__ = [
     "What",
     "advance",
     "awaited",
+    "document",
     "picture",
     "replay",
     "restart_of",

@@ -1,9 +1,29 @@
-"""The picture and the list in ``docs/session.md``, drawn from the table."""
+"""The page ``docs/session.md``, drawn from the table."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from mpc.session.table import TABLE, Row
+
+_PAGE = """\
+# The session
+
+The life of a contract in the enclave is one transition table, `mpc/session/table.py`; its theory stands at the top of
+`mpc/session/__init__.py`. This page is drawn from that table, and a test holds it current.
+
+## States of the session, stages of a run
+
+{picture}
+## The table
+
+What no row allows is refused and changes nothing.
+
+{transitions}"""
+
+
+def document() -> str:
+    """Return the whole of ``docs/session.md``."""
+    return _PAGE.format(picture=picture(), transitions=transitions())
 
 
 def picture() -> str:
@@ -23,10 +43,10 @@ def picture() -> str:
 def transitions() -> str:
     """Return the table itself in Markdown: event, states, what must hold, and where it leads."""
     lines = [
-        "| event | in | refused when | leads to |",
+        "| event | in | refused, because | leads to |",
         "| --- | --- | --- | --- |",
         *(
-            f"| {row.word} | {', '.join(row.sources)} | {'; '.join(guard.says for guard in row.guards)} "
+            f"| {row.word} | {', '.join(row.sources)} | {'; '.join(guard.says for guard in row.guards) or 'never'} "
             f"| {_leads_to(row)} |"
             for row in TABLE
         ),
