@@ -177,7 +177,8 @@ def parse_cbor(raw: bytes, *, what: str, max_bytes: int) -> Any:  # noqa: ANN401
     Trailing bytes, duplicate keys and every other spelling refuse, as the value would not encode to ``raw``.
     """
     refusal = Malformed(
-        "cbor.invalid", f"{what} is not deterministic CBOR", why="it does not parse to one value that encodes back to it",
+        "cbor.invalid", f"{what} is not deterministic CBOR",
+        why="it does not parse to one value that encodes back to it",
         remedy="send the bytes that were made by this protocol",
     )  # fmt: skip
     if len(raw) > max_bytes:
@@ -194,3 +195,21 @@ def parse_cbor(raw: bytes, *, what: str, max_bytes: int) -> Any:  # noqa: ANN401
     if not whole:
         raise refusal
     return value
+
+
+def labelled_cbor(label: str, version: int, *values: Any) -> bytes:  # noqa: ANN401
+    """Return the deterministic CBOR of the list of label, version and values: how this project's own formats begin."""
+    return canonical_cbor([label, version, *values])
+
+
+def parse_labelled_cbor(raw: bytes, label: str, version: int, *, what: str, max_bytes: int) -> list[Any]:
+    """Return the values behind label and version in ``raw``, or raise ``Malformed``."""
+    value = parse_cbor(raw, what=what, max_bytes=max_bytes)
+    # True equals 1 in Python and is another value in CBOR.
+    if isinstance(value, list) and value[:2] == [label, version] and type(value[1]) is int:
+        return value[2:]
+    raise Malformed(
+        "cbor.label", f"{what} is of another kind", why="it does not begin with the expected label and version",
+        remedy="let both sides run the same version", field="label", expected=f"{label}, version {version}",
+        found="another label or version",
+    )  # fmt: skip

@@ -184,10 +184,18 @@ def compare_with(
         remedy="use an enclave of a kind that the contract lists, or agree on one that lists it",
     )  # fmt: skip
     if not fits:
-        return claims, (format_check, _debug_check(claims))
+        return claims, (format_check, debug_check(claims))
     compared = [_compare_one(claims, reference, exceptions) for reference in fits]
     best, checks = min(compared, key=lambda pair: sum(not check.passed for check in pair[1]))
-    return best, (format_check, _debug_check(claims), *checks)
+    return best, (format_check, debug_check(claims), *checks)
+
+
+def debug_check(claims: Claims) -> Check:
+    """Return the check that the enclave does not run in debug mode."""
+    return Check(
+        "debug", "off", "on" if claims.debug else "off", not claims.debug,
+        why="its host can read and change a debug enclave", remedy="start the enclave without debug",
+    )  # fmt: skip
 
 
 def _verified(attestation: Attestation, references: Sequence[ReferenceValues], at: datetime) -> Claims:
@@ -213,13 +221,6 @@ def _compare_one(
         *_measured_by_checks(claims, reference, exceptions),
         *_memory_checks(claims, reference, exceptions),
     )
-
-
-def _debug_check(claims: Claims) -> Check:
-    return Check(
-        "debug", "off", "on" if claims.debug else "off", not claims.debug,
-        why="its host can read and change a debug enclave", remedy="start the enclave without debug",
-    )  # fmt: skip
 
 
 def _measured_by_checks(claims: Claims, reference: ReferenceValues, exceptions: Exceptions) -> tuple[Check, ...]:

@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
-from mpc.canonical import canonical_cbor, parse_cbor, sha256
+from mpc.canonical import labelled_cbor, parse_labelled_cbor, sha256
 from mpc.errors import Malformed
 
 LABEL = "sealroom attestation"
@@ -64,7 +64,7 @@ class Transcript:
 
     def to_bytes(self) -> bytes:
         """Return the deterministic CBOR that evidence commits to."""
-        return canonical_cbor([LABEL, *(getattr(self, field.name) for field in fields(self))])
+        return labelled_cbor(LABEL, *(getattr(self, field.name) for field in fields(self)))
 
     def report_data(self) -> bytes:
         """Return the SHA-512 of the transcript, 64 bytes."""
@@ -77,12 +77,10 @@ class Transcript:
 
 def parse_transcript(raw: bytes) -> Transcript:
     """Return the transcript that ``raw`` spells, or raise ``Malformed``."""
-    value = parse_cbor(raw, what="the attestation transcript", max_bytes=TRANSCRIPT_MAX_BYTES)
-    if not isinstance(value, list) or len(value) != len(fields(Transcript)) + 1 or value[0] != LABEL:
-        raise _malformed("label", LABEL, "something else")
-    if type(value[1]) is not int or not isinstance(value[2], str):
-        raise _malformed("version and purpose", "a number and a word", "other types")
-    return Transcript(*value[1:])
+    values = parse_labelled_cbor(raw, LABEL, VERSION, what="the attestation transcript", max_bytes=TRANSCRIPT_MAX_BYTES)
+    if len(values) != len(fields(Transcript)) - 1 or not isinstance(values[0], str):
+        raise _malformed("form", "purpose, nonce, contract, spki, hpke and receipt key", "something else")
+    return Transcript(VERSION, *values)
 
 
 def _check_digest(name: str, value: bytes | None, *, present: bool) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from asn1crypto import algos, core, x509
+from asn1crypto import algos, core, pem, x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -102,6 +102,19 @@ def parse_certificate(der: bytes) -> Certificate:
         return _parsed(x509.Certificate.load(der, strict=True), der)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as failure:
         raise _malformed(f"it does not parse as X.509 ({type(failure).__name__})") from None
+
+
+def certificates_of(data: bytes) -> tuple[bytes, ...]:
+    """Return the DER certificates of a file: one in DER, or any number in PEM; ``Malformed`` when there is none."""
+    if not data.startswith(b"-----BEGIN"):
+        return (parse_certificate(data).der,)
+    try:
+        found = tuple(der for kind, _, der in pem.unarmor(data, multiple=True) if kind == "CERTIFICATE")
+    except ValueError:
+        found = ()
+    if not found:
+        raise _malformed("the file holds no certificate")
+    return tuple(parse_certificate(der).der for der in found)
 
 
 def verify_chain(

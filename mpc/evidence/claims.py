@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from mpc.canonical import Base64, Hex32, Identifier, Term
+from mpc.canonical import Base64, Hex32, Identifier, Term, format_time
 
 MeasuredBy = Literal["hardware", "boot", "self"]
 PcrIndex = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]|1[0-9]|2[0-3])$")]
@@ -47,6 +47,15 @@ class Attestation:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """One field of evidence as it is shown to a person, before anything is believed; ``meaning`` gives its unit."""
+
+    name: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True)
 class Claims:
     """What evidence says after its signatures were believed; made only by a format's ``verify``.
 
@@ -65,6 +74,20 @@ class Claims:
     facts: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     valid_until: datetime | None = None
+
+    def as_data(self) -> dict[str, object]:
+        """Return the claims as plain data, digests in hex, for ``--json``."""
+        return {
+            "format": self.format,
+            "bound": self.bound.hex(),
+            "measurements": {name: value.hex() for name, value in self.measurements.items()},
+            "measured_by": self.measured_by,
+            "memory_protected": self.memory_protected,
+            "debug": self.debug,
+            "verified_at": format_time(self.verified_at),
+            "valid_until": format_time(self.valid_until) if self.valid_until else None,
+            "facts": dict(self.facts),
+        }
 
 
 class SimulatedReference(Term):

@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from mpc.canonical import canonical_cbor, parse_cbor, sha256
+from mpc.canonical import labelled_cbor, parse_labelled_cbor, sha256
 from mpc.errors import Malformed, Misconfigured, Untrusted
 from mpc.evidence.chain import (
     CHAIN_MAX_CERTIFICATES,
@@ -47,10 +47,12 @@ from mpc.evidence.tpm import ATTESTATION_KEY_USAGE, require_attestation_key
 from mpc.evidence.tpm_structures import Public, parse_public
 
 ENDORSEMENT_KEY_USAGE = "2.23.133.8.1"  # tcg-kp-EKCertificate
+VERSION = 1
 SECRET_BYTES = 32
 MAX_BYTES = 64 << 10
 AUTHORITY_LIFETIME = timedelta(days=3650)
 CERTIFICATE_LIFETIME = timedelta(days=365)
+_REQUEST, _CHALLENGE, _PENDING = (f"sealroom enrolment {step}" for step in ("request", "challenge", "pending"))
 _CLOCK_SKEW = timedelta(minutes=5)
 
 Random = Callable[[int], bytes]
@@ -65,7 +67,7 @@ class EnrolmentRequest:
 
     def to_bytes(self) -> bytes:
         """Return the request as deterministic CBOR."""
-        return canonical_cbor(["sealroom enrolment request", 1, list(self.endorsement), self.public])
+        return labelled_cbor(_REQUEST, VERSION, list(self.endorsement), self.public)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Challenge:
 
     def to_bytes(self) -> bytes:
         """Return the challenge as deterministic CBOR."""
-        return canonical_cbor(["sealroom enrolment challenge", 1, self.credential, self.encrypted_seed])
+        return labelled_cbor(_CHALLENGE, VERSION, self.credential, self.encrypted_seed)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Pending:
 
     def to_bytes(self) -> bytes:
         """Return what has to be kept as deterministic CBOR; the secret itself is not in it."""
-        return canonical_cbor(["sealroom enrolment pending", 1, self.secret_digest, self.public, self.endorsement])
+        return labelled_cbor(_PENDING, VERSION, self.secret_digest, self.public, self.endorsement)
 
 
 class Authority:
@@ -214,24 +216,24 @@ def make_credential(endorsement_spki: bytes, name: bytes, secret: bytes, *, rand
 
 def parse_request(raw: bytes) -> EnrolmentRequest:
     """Return the request that ``raw`` spells, or raise ``Malformed``."""
-    match parse_cbor(raw, what="the enrolment request", max_bytes=MAX_BYTES):
-        case ["sealroom enrolment request", 1, list(chain), bytes(public)] if _is_chain(chain):
+    match parse_labelled_cbor(raw, _REQUEST, VERSION, what="the enrolment request", max_bytes=MAX_BYTES):
+        case [list(chain), bytes(public)] if _is_chain(chain):
             return EnrolmentRequest(tuple(chain), public)
     raise _malformed("request")
 
 
 def parse_challenge(raw: bytes) -> Challenge:
     """Return the challenge that ``raw`` spells, or raise ``Malformed``."""
-    match parse_cbor(raw, what="the enrolment challenge", max_bytes=MAX_BYTES):
-        case ["sealroom enrolment challenge", 1, bytes(credential), bytes(seed)]:
+    match parse_labelled_cbor(raw, _CHALLENGE, VERSION, what="the enrolment challenge", max_bytes=MAX_BYTES):
+        case [bytes(credential), bytes(seed)]:
             return Challenge(credential, seed)
     raise _malformed("challenge")
 
 
 def parse_pending(raw: bytes) -> Pending:
     """Return what the authority kept, or raise ``Malformed``; the checks it made then are not kept."""
-    match parse_cbor(raw, what="the pending enrolment", max_bytes=MAX_BYTES):
-        case ["sealroom enrolment pending", 1, bytes(digest), bytes(public), str(endorsement)]:
+    match parse_labelled_cbor(raw, _PENDING, VERSION, what="the pending enrolment", max_bytes=MAX_BYTES):
+        case [bytes(digest), bytes(public), str(endorsement)]:
             return Pending(digest, public, endorsement, ())
     raise _malformed("pending enrolment")
 

@@ -16,10 +16,10 @@ from datetime import datetime
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mpc.canonical import canonical_cbor, parse_cbor, sha256
+from mpc.canonical import canonical_cbor, labelled_cbor, parse_cbor, parse_labelled_cbor, sha256
 from mpc.errors import Malformed
 from mpc.evidence.checks import Checks
-from mpc.evidence.claims import Check, Claims, SimulatedReference
+from mpc.evidence.claims import Check, Claims, Shown, SimulatedReference
 
 FORMAT = "simulated"
 LABEL = "sealroom simulated evidence"
@@ -46,13 +46,11 @@ class SimulatedEvidence:
 
 def parse(raw: bytes) -> SimulatedEvidence:
     """Return the evidence that ``raw`` spells, or raise ``Malformed``."""
-    match parse_cbor(raw, what="the simulated evidence", max_bytes=MAX_BYTES):
-        case [label, int(version), bytes(body), bytes(signature)] if (
-            label == LABEL and version == VERSION and len(signature) == SIGNATURE_BYTES
-        ):
+    match parse_labelled_cbor(raw, LABEL, VERSION, what="the simulated evidence", max_bytes=MAX_BYTES):
+        case [bytes(body), bytes(signature)] if len(signature) == SIGNATURE_BYTES:
             pass
         case _:
-            raise _malformed("it is not a list of label, version, body and signature")
+            raise _malformed("it does not consist of body and signature")
     match parse_cbor(body, what="the body of the simulated evidence", max_bytes=MAX_BYTES):
         case [bytes(code), bool(debug), bytes(data)] if (
             len(code) == CODE_DIGEST_BYTES and len(data) == REPORT_DATA_BYTES
@@ -97,10 +95,20 @@ def compare(claims: Claims, reference: SimulatedReference) -> tuple[Claims, tupl
     )  # fmt: skip
 
 
+def describe(evidence: SimulatedEvidence) -> tuple[Shown, ...]:
+    """Return every field for a person to read; nothing of it is believed."""
+    return (
+        Shown("code digest", evidence.code_digest.hex(), "SHA-256 that the enclave says of its own code"),
+        Shown("debug", "on" if evidence.debug else "off", "whether the host could change the enclave"),
+        Shown("report data", evidence.report_data.hex(), "64 bytes: SHA-512 of the transcript"),
+        Shown("signature", evidence.signature.hex(), "Ed25519, by a published key: anybody can make it"),
+    )
+
+
 def forge(code_digest: bytes, *, debug: bool, report_data: bytes) -> bytes:
     """Return simulated evidence of whatever is asked: this is all that "attesting" means here."""
     body = canonical_cbor([code_digest, debug, report_data])
-    return canonical_cbor([LABEL, VERSION, body, _PUBLISHED_TEST_KEY.sign(_signed_bytes(body))])
+    return labelled_cbor(LABEL, VERSION, body, _PUBLISHED_TEST_KEY.sign(_signed_bytes(body)))
 
 
 def _is_signed(evidence: SimulatedEvidence) -> bool:

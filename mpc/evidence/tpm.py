@@ -32,7 +32,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from mpc.canonical import canonical_cbor, parse_cbor, sha256
+from mpc.canonical import format_time, labelled_cbor, parse_labelled_cbor, sha256
 from mpc.errors import Malformed
 from mpc.evidence.chain import (
     CHAIN_MAX_CERTIFICATES,
@@ -48,7 +48,7 @@ from mpc.evidence.chain import (
     verify_signature,
 )
 from mpc.evidence.checks import Checks
-from mpc.evidence.claims import Check, Claims, TpmReference
+from mpc.evidence.claims import Check, Claims, Shown, TpmReference
 from mpc.evidence.tpm_structures import (
     DECRYPT,
     FIXED_PARENT,
@@ -94,21 +94,21 @@ class TpmEvidence:
 
 def parse(raw: bytes) -> TpmEvidence:
     """Return the evidence that ``raw`` spells, or raise ``Malformed``."""
-    match parse_cbor(raw, what="the TPM evidence", max_bytes=MAX_BYTES):
-        case [label, int(version), bytes(attest), bytes(signature), bytes(public), dict(pcrs), list(certificates)] if (
-            label == LABEL and version == VERSION and _are_pcrs(pcrs) and _are_certificates(certificates)
-        ):
+    match parse_labelled_cbor(raw, LABEL, VERSION, what="the TPM evidence", max_bytes=MAX_BYTES):
+        case [bytes(attest), bytes(signature), bytes(public), dict(pcrs), list(certificates)] if _are_pcrs(
+            pcrs
+        ) and _are_certificates(certificates):
             key = parse_public(public)
             chain = tuple(parse_certificate(certificate) for certificate in certificates)
             return TpmEvidence(parse_attest(attest), parse_signature(signature), key.spki, key, pcrs, chain)
-    raise malformed("the TPM evidence", "it is not a list of label, version, quote, signature, key, registers, chain")
+    raise malformed("the TPM evidence", "it does not consist of quote, signature, key, registers and certificates")
 
 
 def pack(
     attest: bytes, signature: bytes, public: bytes, pcrs: Mapping[int, bytes], certificates: Sequence[bytes]
 ) -> bytes:
     """Return the evidence made of what a TPM returned; see the module for the parts."""
-    return canonical_cbor([LABEL, VERSION, attest, signature, public, dict(pcrs), list(certificates)])
+    return labelled_cbor(LABEL, VERSION, attest, signature, public, dict(pcrs), list(certificates))
 
 
 def verify(evidence: TpmEvidence, endorsements: Sequence[bytes], *, roots: Sequence[bytes], at: datetime) -> Claims:
@@ -155,6 +155,34 @@ def compare(claims: Claims, reference: TpmReference) -> tuple[Claims, tuple[Chec
     if reference.measured_by == "boot" and boot and all(check.passed for check in boot):
         claims = replace(claims, measured_by="boot")
     return claims, (*checks, *boot)
+
+
+def describe(evidence: TpmEvidence) -> tuple[Shown, ...]:
+    """Return every field for a person to read; nothing of it is believed."""
+    attest, public = evidence.attest, evidence.public
+    registers = sorted((evidence.pcrs or {}).items())
+    return (
+        Shown("qualified signer", attest.qualified_signer.hex(), "Qualified Name of the key that signed"),
+        Shown("extra data", attest.extra_data.hex(), "what the verifier asked for: SHA-256 of the transcript"),
+        Shown("clock", f"{attest.clock_ms} ms", "time that the TPM has had power"),
+        Shown("reset count", str(attest.reset_count), "boots of the machine"),
+        Shown("restart count", str(attest.restart_count), "resumptions since the last boot"),
+        Shown("safe", "yes" if attest.safe else "no", "whether the clock was never set back"),
+        Shown("firmware version", f"{attest.firmware_version:#018x}", "as the TPM's maker counts"),
+        *(
+            Shown(f"selection {covered.bank}", _indices(covered.indices), "registers covered")
+            for covered in attest.selections
+        ),
+        Shown("register digest", attest.pcr_digest.hex(), f"{evidence.signature.hash} over the covered registers"),
+        Shown("signature", evidence.signature.scheme, f"over {len(attest.raw)} bytes, with {evidence.signature.hash}"),
+        Shown("key", sha256(evidence.spki).hex(), "SHA-256 of the attestation key (SubjectPublicKeyInfo)"),
+        Shown("key attributes", attribute_words(public.attributes) if public else "not shown", "what the key may do"),
+        *(Shown(f"pcr{index}", value.hex(), "platform configuration register") for index, value in registers),
+        *(
+            Shown("certificate", item.subject_text, f"until {format_time(item.not_after)}")
+            for item in evidence.certificates
+        ),
+    )  # fmt: skip
 
 
 def roots(reference: TpmReference) -> tuple[bytes, ...]:
