@@ -1,5 +1,6 @@
 """`sealroom contract`: read it, compare it, sign it, verify it. Building one stands with the scenarios."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,6 @@ from parties.cli.options import Config, Json
 from parties.cli.screen import PASSED, grid, plain, show, show_data, tell
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from mpc.contract.page import Explanation
     from mpc.contract.terms import Contract
     from parties.config import Config as PartyConfig
@@ -37,7 +36,7 @@ def explain(
     if as_json:
         show_data(explanation.as_data())
     else:
-        show(_page(explanation))
+        _show_page(explanation)
 
 
 @app.command(epilog="Example: sealroom contract diff old.json new.json")
@@ -140,19 +139,19 @@ def _sign_by_daemon(raw: bytes, config: Path, yes_digest: str | None) -> None:
     settings = _settings(config)
     check_known(parse_contract(raw), settings.known_parties, settings.party.name)
     with connected(config) as daemon:
-        _confirm(raw, settings.party.name, yes_digest)
-        daemon.sign(raw)
+        typed = _confirm(raw, settings.party.name, yes_digest)
+        daemon.sign(daemon.add_contract(raw)["digest"], typed)
     tell(f"[green]{PASSED}[/] signed; your daemon takes it from here: [bold]sealroom status[/]")
 
 
-def _confirm(raw: bytes, party: str, yes_digest: str | None) -> None:
+def _confirm(raw: bytes, party: str, yes_digest: str | None) -> str:
     """Show the page, and go on only when the digest's first characters are typed: who types them has seen it."""
     from mpc.canonical import sha256
     from mpc.errors import Forbidden
 
     digest = sha256(raw).hex()
     if yes_digest is None:
-        show(_page(_explained(raw, party, None)))
+        _show_page(_explained(raw, party, None))
         tell(f"\nDigest  [bold]{digest[:TYPED_DIGITS]}[/]{digest[TYPED_DIGITS:]}")
         yes_digest = typer.prompt(f"Type its first {TYPED_DIGITS} characters to sign as {party}", err=True)
     if yes_digest.strip().lower() != digest[:TYPED_DIGITS]:
@@ -161,12 +160,16 @@ def _confirm(raw: bytes, party: str, yes_digest: str | None) -> None:
             remedy="read the contract again; sign only the digest that the other parties name, too", field="digest",
             expected=digest[:TYPED_DIGITS], found=yes_digest.strip()[:TYPED_DIGITS] or "nothing",
         )  # fmt: skip
+    return digest[:TYPED_DIGITS]
 
 
-def _page(explanation: "Explanation") -> "RenderableType":
+def _show_page(explanation: "Explanation") -> None:
     from parties.cli.page import page
 
-    return page(explanation)
+    if sys.stdout.isatty():
+        show(page(explanation))
+    else:
+        sys.stdout.write(explanation.text)  # whole lines, however long: nothing of it may be cut
 
 
 def _explained(raw: bytes, party: str | None, previous: Path | None) -> "Explanation":

@@ -1,10 +1,11 @@
 """How the command line speaks: results on standard output, everything about the work on standard error."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -12,19 +13,26 @@ from rich.table import Table
 from rich.text import Text
 
 from mpc.errors import Refusal
-from mpc.evidence.claims import Check
+
+if TYPE_CHECKING:
+    from mpc.evidence.claims import Check
 
 PASSED, FAILED = "✓", "✗"
+PIPE_WIDTH = 160
 
 
 def output() -> Console:
-    """Return the console of results; a pipe gets whole lines, whatever their length."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    """Return the console of results; what reads a pipe gets wide lines, so that little is broken."""
+    return Console(highlight=False, width=_width(sys.stdout.isatty()))
 
 
 def messages() -> Console:
     """Return the console of progress, notes and refusals."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, width=_width(sys.stderr.isatty()))
+
+
+def _width(watched: bool) -> int | None:
+    return None if watched or "COLUMNS" in os.environ else PIPE_WIDTH
 
 
 def show(*parts: RenderableType) -> None:
@@ -87,7 +95,7 @@ def grid(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[str]
     return table
 
 
-def check_table(checks: Sequence[Check], title: str | None = None) -> Table:
+def check_table(checks: "Sequence[Check]", title: str | None = None) -> Table:
     """Return checks as people read them: what, expected, found, verdict."""
     table = grid(title, ("check", "expected", "found"), ())
     table.add_column("verdict", no_wrap=True)
@@ -98,7 +106,7 @@ def check_table(checks: Sequence[Check], title: str | None = None) -> Table:
     return table
 
 
-def check_data(checks: Iterable[Check]) -> list[dict[str, str | bool]]:
+def check_data(checks: "Iterable[Check]") -> list[dict[str, str | bool]]:
     """Return checks as plain data."""
     return [
         {"check": check.name, "expected": check.expected, "found": check.found, "passed": check.passed}

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mpc.canonical import sha256
 from mpc.contract.strictness import strictest
 from mpc.contract.terms import Computation, Contract
 from mpc.disclosure.release import Release, ReleasedTable
 from mpc.errors import Forbidden
+from mpc.receipts.verification import VerifiedReceipt
 from parties.report.view import (
     Cell,
     Provenance,
@@ -108,4 +110,14 @@ def _sources(contract: Contract, asked: Computation) -> tuple[tuple[str, str, tu
         (dataset.name, dataset.description, tuple(_label(contract, owner) for owner in dataset.owners))
         for dataset in contract.datasets
         if dataset.name in text
+    )
+
+
+def provenance_of(receipt: bytes, verified: VerifiedReceipt) -> Provenance:
+    """Return what a verified receipt says, links of its chain first, then each check of the enclave."""
+    return Provenance(
+        digest=sha256(receipt).hex(),
+        run=verified.run,
+        checks=(*verified.checks, *verified.attested.checks),
+        shown=verified.verdict,
     )

@@ -1,6 +1,6 @@
 """A folder with everything about some results: the page, the data, the receipts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,16 +12,15 @@ from parties.report.view import Report, ReportTable
 PAGE = "report.html"
 
 
-def write_folder(folder: Path, reports: Sequence[Report], receipts: Mapping[str, bytes]) -> tuple[Path, ...]:
-    """Write the page, and JSON, CSV, Arrow and receipt of each report; return what was written, the page first.
+def write_folder(folder: Path, answers: Sequence[tuple[Report, bytes | None]]) -> tuple[Path, ...]:
+    """Write the page, and JSON, CSV, Arrow and receipt of each answer; return what was written, the page first.
 
-    ``receipts`` gives each computation's receipt as it came. Files of an earlier report of the same name are replaced.
+    ``answers`` are reports with their receipts as they came. Files of an earlier report of the same name are replaced.
     """
     written = {PAGE: b""}
     placed = []
-    for report in reports:
+    for report, receipt in answers:
         name = file_name(report)
-        receipt = receipts.get(report.computation)
         if receipt is not None:
             written[f"{name}.receipt.json"] = receipt
         placed.append(_with_receipt_file(report, f"{name}.receipt.json") if receipt is not None else report)

@@ -8,7 +8,7 @@ from tests.report.reports import REPORT
 
 
 def test_a_folder_holds_the_page_the_data_and_the_receipt(tmp_path: Path) -> None:
-    written = write_folder(tmp_path / "out", [REPORT], {"patients_by_grade": b"the receipt"})
+    written = write_folder(tmp_path / "out", [(REPORT, b"the receipt")])
     assert written[0].name == "report.html"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "report.html",
@@ -26,5 +26,5 @@ def test_a_folder_holds_the_page_the_data_and_the_receipt(tmp_path: Path) -> Non
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Misconfigured) as refused:
-        write_folder(tmp_path / "file", [REPORT], {})
+        write_folder(tmp_path / "file", [(REPORT, None)])
     assert refused.value.code == "report.unwritable"

@@ -1,0 +1,34 @@
+"""Results as a party holds them: release and receipt of its daemon, verified again before anything is shown."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from parties.client import Client
+    from parties.config import Config
+    from parties.report.view import Report
+
+
+def answer(daemon: "Client", config: "Config", run: int) -> "tuple[Report, bytes]":
+    """Return the report of a run, and its receipt; refuses what ``verify_receipt`` and ``build_report`` refuse."""
+    from mpc.contract.document import parse_contract
+    from mpc.evidence.appraisal import Exceptions
+    from mpc.receipts.verification import verify_receipt
+    from parties.report.building import build_report, provenance_of
+
+    receipt = daemon.receipt(run)
+    verified = verify_receipt(
+        receipt,
+        known=config.known_parties,
+        exceptions=Exceptions(config.trust.accept_self_measured, config.trust.accept_visible_memory),
+        beneficiary=config.party.name,
+    )
+    raw = daemon.contract(verified.contract_digest.hex())
+    report = build_report(
+        parse_contract(raw),
+        verified.contract_digest,
+        daemon.release(run),
+        computation=verified.computation.name,
+        parameters=verified.parameters,
+        provenance=provenance_of(receipt, verified),
+    )
+    return report, receipt

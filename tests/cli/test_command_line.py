@@ -1,0 +1,73 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from mpc.errors import KINDS
+from tests.cli.command import sealroom
+
+
+def commands(*path: str) -> list[tuple[str, ...]]:
+    """Return every command below ``path``, as its help lists them."""
+    said = sealroom(*path, "--help")
+    assert said.code == 0, said.err
+    box = re.search(r"─ Commands ─.*?╰", said.out, re.DOTALL)
+    if box is None:
+        return [path]
+    names = re.findall(r"^│ ([a-z][a-z-]*)", box[0], re.MULTILINE)
+    return [found for name in names for found in commands(*path, name)]
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    found = commands()
+    promised = {
+        ("keys", "new"), ("measure",), ("coordinator", "serve"), ("party", "serve"), ("party", "check"),
+        ("contract", "build"), ("contract", "explain"), ("contract", "diff"), ("contract", "sign"),
+        ("contract", "verify"), ("attest",), ("evidence", "verify"), ("run",), ("permit",), ("results",), ("verify",),
+        ("status",), ("withdraw",), ("scenario", "new"), ("scenario", "run"), ("demo",),
+    }  # fmt: skip
+    assert promised <= set(found)
+    without = [" ".join(path) for path in found if "Example:" not in sealroom(*path, "--help").out]
+    assert without == []
+
+
+def test_a_refusal_says_what_why_and_remedy_and_ends_with_the_code_of_its_kind(tmp_path: Path) -> None:
+    said = sealroom("contract", "verify", str(tmp_path / "absent.json"))
+    assert said.code == KINDS["misconfigured"].exit_code
+    assert said.out == ""
+    for word in ("Refused:", "why", "remedy", "file.unreadable", "No such file"):
+        assert word in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_refusal_is_data_for_those_who_ask_for_data(tmp_path: Path) -> None:
+    (tmp_path / "contract.json").write_text("{}")
+    said = sealroom("contract", "explain", str(tmp_path / "contract.json"), "--json")
+    assert said.code == KINDS["malformed"].exit_code
+    assert said.data["refusal"]["kind"] == "malformed"
+
+
+def test_what_a_file_holds_is_never_read_as_markup(tmp_path: Path) -> None:
+    said = sealroom("contract", "verify", str(tmp_path / "[red]absent[/red].json"))
+    assert "[red]absent[/red].json" in said.err
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("keys", "new"), ("keys", "nonsense")])
+def test_a_misspelt_command_is_an_error_of_use(arguments: tuple[str, ...]) -> None:
+    said = sealroom(*arguments)
+    assert said.code == 2
+    assert "Traceback" not in said.err
+
+
+def test_completion_can_be_installed() -> None:
+    said = sealroom("--show-completion", "bash", SHELL="/bin/bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert said.code == 0, said.err
+    assert "complete" in said.out
+
+
+def test_help_does_not_load_the_engines() -> None:
+    said = sealroom("keys", "--help", PYTHONPROFILEIMPORTTIME="1")
+    loaded = {line.rpartition("|")[2].strip() for line in said.err.splitlines() if line.startswith("import time:")}
+    assert "typer" in loaded
+    heavy = {"duckdb", "pyarrow", "numpy", "matplotlib", "grpc", "sqlglot", "cryptography"}
+    assert loaded & heavy == set()
