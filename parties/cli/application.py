@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from parties.cli import contract, keys, party, runs
+from parties.cli import contract, evidence, keys, party, runs
 from parties.cli.attest import attest
 from parties.cli.groups import SealroomGroup
 from parties.cli.verify import verify
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(keys.app, name="keys")
 app.add_typer(contract.app, name="contract")
 app.add_typer(party.app, name="party")
+app.add_typer(evidence.app, name="evidence")
 app.command(epilog="Example: sealroom attest enclave.example:7443 --contract contract.json -c party.toml")(attest)
 app.command(epilog="Example: sealroom status --config party.toml")(runs.status)
 app.command(epilog="Example: sealroom run patients_by_grade --wait")(runs.run)
