@@ -33,6 +33,7 @@ from mpc.receipts.leaves import parse_leaf
 from parties.channel import Channel
 from parties.daemon import Daemon
 from parties.ledger import Result
+from parties.overview import overview
 from parties.profile import profile
 
 BODY_MAX_BYTES = 4 << 20
@@ -91,11 +92,11 @@ class Api:
     # --- how things stand ----------------------------------------------------------------------------------------
 
     def _status(self, _request: Request, _body: bytes) -> Response:
-        return JSONResponse(self._daemon.overview())
+        return JSONResponse(overview(self._daemon))
 
     def _retry(self, _request: Request, _body: bytes) -> Response:
         self._daemon.ask(self._daemon.retry)
-        return JSONResponse(self._daemon.overview())
+        return JSONResponse(overview(self._daemon))
 
     def _events(self, request: Request, _body: bytes) -> Response:
         after = _whole(request.query_params.get("after", "0"))
@@ -104,7 +105,8 @@ class Api:
         return JSONResponse(
             [
                 {
-                    "number": event.number, "time": event.time.isoformat(), "kind": event.kind, "data": dict(event.data),
+                    "number": event.number, "time": event.time.isoformat(), "kind": event.kind,
+                    "data": dict(event.data),
                     "contract": None if event.contract is None else event.contract.hex(),
                 }
                 for event in events
@@ -177,7 +179,7 @@ class Api:
             )  # fmt: skip
         channel = Channel.connect(daemon.config.coordinator.address, clock=daemon.now)
         try:
-            assessed = channel.inspect(agreed.contract, daemon.exceptions)
+            assessed = channel.inspect(agreed.contract, daemon.party.exceptions)
         finally:
             channel.close()
         checks = [
@@ -189,7 +191,7 @@ class Api:
 
     def _replace(self, _request: Request, _body: bytes) -> Response:
         self._daemon.ask(self._daemon.confirm_replacement)
-        return JSONResponse(self._daemon.overview())
+        return JSONResponse(overview(self._daemon))
 
     # --- rows, runs, results -------------------------------------------------------------------------------------
 
@@ -214,7 +216,7 @@ class Api:
     def _permit(self, request: Request, _body: bytes) -> Response:
         run = request.path_params["run"]
         self._daemon.ask(lambda: self._daemon.confirm_permit(run))
-        return JSONResponse(self._daemon.overview())
+        return JSONResponse(overview(self._daemon))
 
     def _results(self, _request: Request, _body: bytes) -> Response:
         return JSONResponse(
@@ -233,7 +235,7 @@ class Api:
     def _withdraw(self, _request: Request, body: bytes) -> Response:
         reason, typed = _field(body, "reason"), _field(body, "confirm")
         self._daemon.ask(lambda: self._daemon.withdraw(typed, reason))
-        return JSONResponse(self._daemon.overview())
+        return JSONResponse(overview(self._daemon))
 
     def _held(self) -> tuple[Result, ...]:
         agreed = self._daemon.current()

@@ -107,7 +107,7 @@ def fetch_certificate(address: str, *, timeout_seconds: float) -> Certificate:
         raise _unreachable(address, error) from None
     if protocol != "h2" or der is None:
         raise Untrusted(
-            "channel.alpn", "the other side does not speak HTTP/2 over TLS", why="it is no coordinator, or stands between",
+            "channel.alpn", "the other side does not speak HTTP/2 over TLS", why="it is no coordinator",
             remedy="check the coordinator's address", field="alpn", expected="h2", found=protocol or "none",
         )  # fmt: skip
     try:
@@ -291,7 +291,7 @@ class Channel:
                 for raw in call:
                     yield messages.decode(UploadReply, raw)
         finally:
-            call.cancel()
+            call.cancel()  # type: ignore[no-untyped-call]
 
     def result(self, run: int) -> tuple[bytes, bytes]:
         """Return the receipt and this party's sealed result of a run."""
@@ -314,7 +314,7 @@ class Channel:
                             remedy="ask for a smaller one",
                         )  # fmt: skip
         finally:
-            call.cancel()
+            call.cancel()  # type: ignore[no-untyped-call]
         return receipt, b"".join(sealed)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:

@@ -1,10 +1,8 @@
 """The party's daemon: one loop that looks, decides (``parties.decisions``) and does one thing at a time.
 
-It owns the connection. Everything that signs goes through ``parties.signatory``, everything that lasts through the
-ledger, so the daemon may be killed at any moment: on its next start it asks the coordinator how things stand and goes
-on. Other threads (the local API) hand it work with ``ask``, which runs between two steps.
-
-What a person has to know is in ``overview``: what is awaited from whom, what was refused and what to do about it.
+Everything that signs goes through ``parties.signatory``, everything that lasts through the ledger, so the daemon may be
+killed at any moment: on its next start it asks the coordinator how things stand and goes on. Other threads (the local
+API) hand it work with ``ask``, which runs between two steps.
 """
 
 import fcntl
@@ -20,26 +18,17 @@ from typing import Any, TypeVar
 
 import structlog
 
-from mpc.contract.consent import Agreement, agree, missing_consents
-from mpc.errors import Forbidden, Misconfigured, OutOfOrder, Refusal, Unavailable, Untrusted
-from mpc.evidence.appraisal import AttestedKey, Exceptions
-from mpc.messages import RewrapRequest, StatusReply
-from mpc.receipts.leaves import RunLeaf, parse_leaf
-from mpc.receipts.receipt import release_in
-from mpc.receipts.verification import verify_receipt
-from mpc.sealing.hpke import PublicSealingKey, SealedFor, open_sealed, seal
-from mpc.sealing.stream import new_upload
-from mpc.signing import VerifyingKey
-from mpc.table.batches import schema_digest
-from parties import decisions, sources
-from parties.channel import Channel, Clock, Deadlines, Random, checks_as_data
+from mpc.errors import Exhausted, Forbidden, Misconfigured, OutOfOrder, Refusal, Unavailable
+from mpc.evidence.appraisal import Exceptions
+from mpc.messages import StatusReply
+from parties import decisions
+from parties.channel import Clock, Deadlines, Random
 from parties.config import Config
-from parties.decisions import Action, Situation, awaits_person, decide
+from parties.conversation import Conversation, Party
+from parties.decisions import Action, Situation, decide
 from parties.keys import Keys
-from parties.ledger import Agreed, Head, Ledger, Result, Uploaded
-from parties.mapping import mapping_digest
-from parties.signatory import CONFIRMATION_CHARACTERS, RunAsked, Signatory
-from parties.submission import Progress, Submission
+from parties.ledger import Agreed, Ledger
+from parties.signatory import CONFIRMATION_CHARACTERS, Signatory
 
 Answer = TypeVar("Answer")
 log = structlog.get_logger("sealroom.party")
@@ -47,33 +36,26 @@ log = structlog.get_logger("sealroom.party")
 
 @dataclass(frozen=True)
 class Pace:
-    """How eagerly the daemon tries, in seconds; failures double ``first_retry`` up to ``last_retry``."""
+    """How eagerly the daemon tries, in seconds; failures double ``first_retry`` up to ``last_retry``.
+
+    ``patience`` is how often the same action is tried while its state is "not yet", before a person is asked.
+    """
 
     first_retry: float = 0.1
     last_retry: float = 15.0
     consents: float = 0.25
     watch: float = 20.0
+    patience: int = 10
 
 
 @dataclass
-class _Session:
-    """What holds for one connection to one instance."""
-
-    channel: Channel
-    instance: bytes
-    agreement: Agreement | None = None
-    attested: AttestedKey | None = None
-    authenticated_until: datetime | None = None
-    status: StatusReply | None = None
-
-
-@dataclass
-class _Trouble:
-    """Refusals that a person has to see: by action, and of the connection as a whole."""
+class Trouble:
+    """Refusals that a person has to see: ``blocked`` by action, and the ``last`` of all, None after a success."""
 
     blocked: dict[Action, Refusal] = field(default_factory=dict)
     last: Refusal | None = None
     failures: int = 0
+    tried: dict[Action, int] = field(default_factory=dict)
 
 
 class Daemon:
@@ -91,21 +73,24 @@ class Daemon:
             )  # fmt: skip
         self.config = config
         self.ledger = ledger
-        self.signatory = Signatory(keys, ledger, config.known_parties)
-        self.exceptions = Exceptions(config.trust.accept_self_measured, config.trust.accept_visible_memory)
-        self._keys = keys
-        self._clock = clock
-        self._random = random
+        self.trouble = Trouble()
+        self._party = Party(
+            config=config, keys=keys, ledger=ledger, signatory=Signatory(keys, ledger, config.known_parties),
+            exceptions=Exceptions(config.trust.accept_self_measured, config.trust.accept_visible_memory),
+            clock=clock, random=random, deadlines=deadlines or Deadlines(),
+        )  # fmt: skip
         self._pace = pace or Pace()
-        self._deadlines = deadlines or Deadlines()
-        self._session: _Session | None = None
-        self._trouble = _Trouble()
-        self._submissions: dict[str, Submission] = {}
+        self._talk: Conversation | None = None
         self._confirmed: set[int] = set()
         self._may_replace = config.consent.replace_unattended
         self._asked: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue()
         self._woken = threading.Event()
         self._stopping = threading.Event()
+
+    @property
+    def party(self) -> Party:
+        """What this party brings to every conversation."""
+        return self._party
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
@@ -116,15 +101,15 @@ class Daemon:
                 self._answer_asked()
                 self.step()
         finally:
-            self._disconnect()
-            for submission in self._submissions.values():
+            self._end_conversation()
+            for submission in self._party.submissions.values():
                 submission.stop()
             self._answer_asked()
 
     def stop(self) -> None:
         """Let ``run`` return soon, from any thread. What was signed stays signed; uploads begin anew."""
         self._stopping.set()
-        for submission in tuple(self._submissions.values()):
+        for submission in tuple(self._party.submissions.values()):
             submission.stop()
         self._wake()
 
@@ -150,9 +135,10 @@ class Daemon:
         except Refusal as refusal:
             self._refused(action, refusal)
         else:
-            if action != decisions.Watch():
-                self._trouble.failures = 0
-                self._trouble.last = None
+            self.trouble.failures = 0
+            self.trouble.tried.pop(action, None)
+            if action not in _IDLE:
+                self.trouble.last = None
         return action
 
     def _perform(self, action: Action) -> None:
@@ -160,172 +146,119 @@ class Daemon:
             case decisions.Rest():
                 self._pause(3600)
             case decisions.Connect():
-                self._connect()
-            case decisions.ExchangeConsents():
-                self._exchange_consents()
-            case decisions.Appraise():
-                self._appraise()
-            case decisions.Authenticate():
-                self._authenticate()
-            case decisions.Activate():
-                self._activate()
-            case decisions.UploadRows(dataset):
-                self._upload(dataset)
-            case decisions.Rewrap(upload):
-                self._rewrap(bytes.fromhex(upload))
-            case decisions.TakeShare():
-                self._take_share()
-            case decisions.ReturnShare():
-                self._return_share()
-            case decisions.PermitRun(run, unattended):
-                self._permit(run, unattended=unattended)
-            case decisions.FetchResult(run):
-                self._fetch_result(run)
+                self._end_conversation()
+                self._talk = Conversation.begin(self._party, self._require_current())
             case decisions.DeliverWithdrawal():
                 self._deliver_withdrawal()
+            case decisions.Activate():
+                self._conversation().activate(replace=self._may_replace)
+                self._may_replace = self.config.consent.replace_unattended
+            case decisions.PermitRun(run, unattended):
+                self._conversation().permit(run, unattended=unattended)
+                self._confirmed.discard(run)
+            case decisions.ExchangeConsents():
+                if not self._conversation().exchange_consents():
+                    self._pause(self._pace.consents)
             case decisions.Watch():
                 self._watch()
+            case _:
+                _step(self._conversation(), action)
 
     def _refused(self, action: Action, refusal: Refusal) -> None:
+        """Try again later what may pass by itself; block what a person has to change, and go on with the rest."""
+        trouble = self.trouble
         if refusal.code == "channel.interrupted":
             return
-        trouble = self._trouble
-        trouble.last = refusal
-        log.info("refused", action=type(action).__name__, code=refusal.code)
-        if refusal.code == "authentication.token" and self._session is not None:
-            self._session.authenticated_until = None
+        if refusal.code == "authentication.token" and self._talk is not None:
+            self._talk.forget_token()
             return
-        passing = isinstance(refusal, Unavailable | OutOfOrder) or refusal.code in _PASSING_CODES
-        if isinstance(action, _ABOUT_THE_CONNECTION) or passing:
-            if isinstance(refusal, Unavailable) or isinstance(action, _ABOUT_THE_CONNECTION):
-                self._after_failure(action, refusal)
-            if self._session is not None:
-                self._session.status = None
+        log.info("refused", action=type(action).__name__, code=refusal.code)
+        if trouble.last is None or trouble.last.code != refusal.code:
+            self._record("refused", action=type(action).__name__, **refusal.as_data())
+        trouble.last = refusal
+        if self._may_pass(action, refusal):
+            self._look_again(action, refusal)
             trouble.failures += 1
             self._pause(min(self._pace.first_retry * 2 ** min(trouble.failures - 1, 16), self._pace.last_retry))
-            return
-        if action not in trouble.blocked:
-            self._record("refused", action=type(action).__name__, **refusal.as_data())
-        trouble.blocked[action] = refusal
+        else:
+            trouble.blocked[action] = refusal
 
-    def _after_failure(self, action: Action, refusal: Refusal) -> None:
-        """Ask whether it is the network or another instance; keep the channel only for the former."""
-        if isinstance(action, decisions.Connect) or self._session is None:
-            if not isinstance(refusal, Unavailable):
-                self._record("refused", action=type(action).__name__, **refusal.as_data())
-            self._disconnect()
+    def _may_pass(self, action: Action, refusal: Refusal) -> bool:
+        """Whether the same action may succeed later although nobody here changes anything."""
+        if isinstance(refusal, Unavailable) or isinstance(action, _ABOUT_THE_CONNECTION):
+            return True
+        tried = self.trouble.tried[action] = self.trouble.tried.get(action, 0) + 1
+        return isinstance(refusal, OutOfOrder | Exhausted) and tried <= self._pace.patience
+
+    def _look_again(self, action: Action, refusal: Refusal) -> None:
+        """Forget the last status; end the conversation unless it was a fault of the network."""
+        if self._talk is None:
+            return
+        self._talk.status = None
+        if not isinstance(refusal, Unavailable) and not isinstance(action, _ABOUT_THE_CONNECTION):
             return
         try:
-            same = self._session.channel.is_same_instance()
+            same = self._talk.is_same_instance()
         except Refusal:
             same = False
         if not same or not isinstance(refusal, Unavailable):
-            self._disconnect()
+            self._end_conversation()
 
     # --- what it knows -------------------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Return this party's time."""
+        return self._party.clock()
 
     def current(self) -> Agreed | None:
         """Return the contract this daemon works on: the latest signed, or else the latest added."""
         contracts = self.ledger.contracts()
         signed = [agreed for agreed in contracts if agreed.signed is not None]
-        latest = signed or list(contracts)
-        return max(signed, key=_signed_at) if signed else (latest[-1] if latest else None)
+        if signed:
+            return max(signed, key=lambda agreed: agreed.signed or datetime.min.replace(tzinfo=UTC))
+        return contracts[-1] if contracts else None
+
+    @property
+    def conversation(self) -> Conversation | None:
+        """The connection at hand, or None."""
+        return self._talk
 
     def situation(self) -> Situation:
         """Return what the next decision rests on."""
-        agreed = self.current()
-        own = self.config.party.name
+        agreed, talk, own = self.current(), self._talk, self._party.name
         if agreed is None or agreed.signed is None:
             return Situation(own=own)
-        session = self._session
-        activated = self.ledger.activation(agreed.digest)
         undelivered = self.ledger.undelivered_withdrawal(agreed.digest)
-        now = self._clock()
+        computations = agreed.contract.computations
         return Situation(
             own=own,
             signed=True,
             withdrawal="none" if agreed.withdrawn is None else "delivered" if undelivered is None else "undelivered",
-            connected=session is not None,
-            agreed=session is not None and session.agreement is not None,
-            appraised=session is not None and session.attested is not None,
-            authenticated=session is not None
-            and session.authenticated_until is not None
-            and now < session.authenticated_until,
-            active=session is not None
-            and session.status is not None
-            and activated is not None
-            and activated.instance == session.instance
-            and not any((entry.party, entry.what) == (own, "activation") for entry in session.status.awaited),
-            status=None if session is None else session.status,
-            recipient_of=frozenset(
-                computation.name for computation in agreed.contract.computations if own in computation.recipients
-            ),
+            connected=talk is not None,
+            agreed=talk is not None and talk.agreement is not None,
+            appraised=talk is not None and talk.attested is not None,
+            authenticated=talk is not None and talk.is_authenticated,
+            active=talk is not None and talk.is_active,
+            status=None if talk is None else talk.status,
+            recipient_of=frozenset(each.name for each in computations if own in each.recipients),
             fetched=frozenset(result.run for result in self.ledger.results(agreed.digest)),
             unattended_left=self._unattended_left(agreed),
             confirmed=frozenset(self._confirmed),
-            blocked=frozenset(self._trouble.blocked),
+            blocked=frozenset(self.trouble.blocked),
         )
 
     def _unattended_left(self, agreed: Agreed) -> Mapping[str, int]:
         if not self.config.consent.permit_unattended:
             return {}
-        return {
-            computation.name: self.signatory.unattended_left(agreed, computation.name)
-            for computation in agreed.contract.computations
-        }
-
-    def overview(self) -> dict[str, Any]:
-        """Return how things stand, as plain data for people: nothing in it is of anybody's rows."""
-        situation = self.situation()
-        agreed, session, status = self.current(), self._session, situation.status
-        activated = None if agreed is None else self.ledger.activation(agreed.digest)
-        return {
-            "party": self.config.party.name,
-            "label": self.config.party.label,
-            "coordinator": self.config.coordinator.address,
-            "stage": _stage(situation, agreed),
-            "contract": None if agreed is None else _contract_data(agreed),
-            "instance": None if session is None else session.instance.hex(),
-            "activated": None if activated is None else activated.instance.hex(),
-            "next": type(decide(situation)).__name__,
-            "awaited": [] if status is None else [vars(entry) for entry in status.awaited],
-            "awaits_you": self._awaits_you(situation, agreed),
-            "uploads": [vars(submission.progress) for submission in tuple(self._submissions.values())],
-            "enclave_uploads": []
-            if status is None
-            else [{**vars(upload), "upload": upload.upload.hex()} for upload in status.uploads],
-            "runs": []
-            if status is None
-            else [{**vars(run), "parameters": dict(run.parameters)} for run in status.runs],
-            "results": [] if agreed is None else [result.run for result in self.ledger.results(agreed.digest)],
-            "trouble": None if self._trouble.last is None else self._trouble.last.as_data(),
-        }
-
-    def _awaits_you(self, situation: Situation, agreed: Agreed | None) -> list[dict[str, Any]]:
-        waiting: list[dict[str, Any]] = []
-        if agreed is None:
-            waiting.append({"what": "contract", "remedy": "sealroom contract sign FILE"})
-        elif agreed.signed is None:
-            waiting.append({"what": "signature", "remedy": "sealroom contract explain, then sealroom contract sign"})
-        waiting += [
-            {"what": "permit", "subject": str(run), "remedy": f"sealroom permit {run}"}
-            for run in awaits_person(situation)
-        ]
-        return waiting + [
-            {"what": type(action).__name__, **vars(action), "refusal": refusal.as_data()}
-            for action, refusal in self._trouble.blocked.items()
-        ]
+        names = [computation.name for computation in agreed.contract.computations]
+        return {name: self._party.signatory.unattended_left(agreed, name) for name in names}
 
     # --- what a person asks, through ``ask`` -----------------------------------------------------------------------
 
-    def now(self) -> datetime:
-        """Return this party's time."""
-        return self._clock()
-
     def sign(self, digest: bytes, typed: str) -> bytes:
         """Sign a contract because a person typed the start of its digest; return the consent."""
-        envelope = self.signatory.consent(digest, typed, at=self._clock())
-        self._disconnect()
+        envelope = self._party.signatory.consent(digest, typed, at=self.now())
+        self._end_conversation()
         self.retry()
         return envelope
 
@@ -337,293 +270,58 @@ class Daemon:
                 "withdraw.confirmation", "nothing is withdrawn", why="the confirmation is not the digest's start",
                 remedy=f"type the first {CONFIRMATION_CHARACTERS} characters of the contract's digest",
             )  # fmt: skip
-        self.signatory.withdrawal(agreed.digest, reason, at=self._clock())
+        self._party.signatory.withdrawal(agreed.digest, reason, at=self.now())
+        self.retry()
 
     def retry(self) -> None:
         """Try again what was refused, because a person changed something."""
-        self._trouble.blocked.clear()
-        self._trouble.failures = 0
+        self.trouble = Trouble()
 
     def confirm_permit(self, run: int) -> None:
         """Permit a run because a person said so."""
         self._confirmed.add(run)
-        self._trouble.blocked.pop(decisions.PermitRun(run, unattended=False), None)
+        self.retry()
 
     def confirm_replacement(self) -> None:
         """Let the next instance take the place of the active one, because a person said so."""
         self._may_replace = True
-        self._trouble.blocked.pop(decisions.Activate(), None)
+        self.retry()
 
     def request_run(self, computation: str, parameters: Mapping[str, str]) -> int:
         """Ask the enclave for a run; return its number."""
-        agreed, session = self._ready()
-        attested = self._renewed(session)
-        envelope = self.signatory.run_request(agreed.digest, attested, computation, parameters, at=self._clock())
-        run = session.channel.request_run(envelope)
-        session.status = None
-        return run
-
-    def _ready(self) -> tuple[Agreed, _Session]:
-        agreed, session = self.current(), self._session
-        if agreed is None or session is None or not self.situation().active:
-            last = self._trouble.last
+        if not self.situation().active:
+            last = self.trouble.last
             raise OutOfOrder(
-                "daemon.not_ready", "the enclave is not ready for that", why="it is not agreed, appraised and activated yet"
-                if last is None else f"{last.what}: {last.why}",
+                "daemon.not_ready", "the enclave is not ready for that",
+                why="it is not agreed, appraised and activated yet" if last is None else f"{last.what}: {last.why}",
                 remedy="see what is awaited: sealroom status",
             )  # fmt: skip
-        return agreed, session
+        return self._conversation().request_run(computation, parameters)
 
-    # --- steps ---------------------------------------------------------------------------------------------------
-
-    def _connect(self) -> None:
-        agreed = self._require_current()
-        self._disconnect()
-        channel = Channel.connect(
-            self.config.coordinator.address, clock=self._clock, random=self._random, deadlines=self._deadlines
-        )
-        try:
-            attested, _ = channel.attest(agreed.contract, agreed.digest, "boot", self.exceptions)
-        except BaseException:
-            channel.close()
-            raise
-        self._session = _Session(channel, attested.instance)
-        self._record("connected", instance=attested.instance.hex())
-
-    def _exchange_consents(self) -> None:
-        agreed, session = self._require_current(), self._require_session()
-        held = self.ledger.consents(agreed.digest)
-        reply = session.channel.agree(agreed.raw, held)
-        if reply.contract != agreed.raw:
-            raise Untrusted(
-                "agree.contract", "the coordinator holds another contract", why="its bytes differ from those signed here",
-                remedy="ask who runs the coordinator which contract it serves", field="contract",
-            )  # fmt: skip
-        missing = missing_consents(agreed.raw, reply.consents)  # refuses any that is foreign or does not verify
-        self.ledger.add_consents(agreed.digest, reply.consents)
-        if missing:
-            self._pause(self._pace.consents)
-            return
-        session.agreement = agree(agreed.raw, reply.consents, at=self._clock())
-        self._record("agreed")
-
-    def _appraise(self) -> None:
-        session = self._require_session()
-        session.attested = self._attest_for_contract(session)
-        self._record("appraised", instance=session.instance.hex())
-
-    def _attest_for_contract(self, session: _Session) -> AttestedKey:
-        agreed = self._require_current()
-        attested, asked = session.channel.attest(agreed.contract, agreed.digest, "contract", self.exceptions)
-        if attested.instance != session.instance:
-            raise Untrusted(
-                "attest.instance", "another instance answers than before", why="it has another receipt key",
-                remedy="connect again, and appraise it from the start", field="receipt_key",
-                expected=session.instance.hex(), found=attested.instance.hex(),
-            )  # fmt: skip
-        self.ledger.add_appraisal(
-            agreed.digest, instance=attested.instance, purpose="contract", at=attested.claims.verified_at,
-            not_after=attested.not_after, transcript=attested.transcript.to_bytes(), format=asked.attestation.format,
-            evidence=asked.attestation.evidence, endorsements=asked.attestation.endorsements,
-            checks=checks_as_data(attested),
-        )  # fmt: skip
-        return attested
-
-    def _renewed(self, session: _Session) -> AttestedKey:
-        """Return a fresh appraisal, as every upload, re-wrap and permit wants; the sealing key must be the same."""
-        attested = self._attest_for_contract(session)
-        before = session.attested
-        if before is not None and before.hpke_public_key != attested.hpke_public_key:
-            raise Untrusted(
-                "attest.sealing_key", "the instance has another sealing key than before", why="one instance has one key",
-                remedy="connect again, and appraise it from the start", field="hpke",
-            )  # fmt: skip
-        session.attested = attested
-        return attested
-
-    def _authenticate(self) -> None:
-        agreed, session = self._require_current(), self._require_session()
-        challenge = session.channel.challenge(agreed.digest, self.config.party.name)
-        answer = self.signatory.challenge_answer(agreed.digest, challenge, session.channel.certificate.spki)
-        lifetime = session.channel.authenticate(answer)
-        session.authenticated_until = self._clock() + lifetime * 0.8
-
-    def _activate(self) -> None:
-        agreed, session = self._require_current(), self._require_session()
-        attested = self._renewed(session)
-        head = self._look_at_log(session)
-        envelope = self.signatory.activation(agreed.digest, attested, head, replace=self._may_replace, at=self._clock())
-        self._may_replace = self.config.consent.replace_unattended
-        session.status = session.channel.status()
-        own = self.config.party.name
-        if any((entry.party, entry.what) == (own, "activation") for entry in session.status.awaited):
-            session.channel.activate(envelope)
-            session.status = session.channel.status()
-
-    def _look_at_log(self, session: _Session) -> Head:
-        """Take the log's news and hold them against what was seen before."""
-        agreed, attested = self._require_current(), session.attested
-        if attested is None:
-            raise OutOfOrder(
-                "log.unappraised", "the log is not looked at", why="no instance is appraised", remedy="wait"
-            )
-        known = self.ledger.head(agreed.digest)
-        reply = session.channel.log(0 if known is None else known.size)
-        return self.ledger.extend(
-            agreed.digest, VerifyingKey(attested.transcript.receipt_key), leaves=reply.leaves, proof=reply.consistency,
-            checkpoint=reply.checkpoint,
-        )  # fmt: skip
-
-    def _upload(self, dataset: str) -> None:
-        session = self._require_session()
-        submission = self._submissions.get(dataset) or self._begin_upload(dataset)
-        if session.agreement is None:
-            raise OutOfOrder("upload.agreement", "there is no agreement", why="not all have signed", remedy="wait")
-        try:
-            submission.send(session.agreement, self._renewed(session), session.channel.upload)
-        except Refusal as refusal:
-            if not isinstance(refusal, Unavailable) or refusal.code in {"upload.position", "upload.stopped"}:
-                submission.stop()
-                self._submissions.pop(dataset, None)
-            raise
-        self._submissions.pop(dataset, None)
-        self.ledger.upload_loaded(submission.header.upload_id, at=self._clock())
-        self._record("uploaded", dataset=dataset)
-        session.status = None
-
-    def _begin_upload(self, name: str) -> Submission:
-        agreed = self._require_current()
-        dataset, settings = agreed.contract.dataset(name), self.config.datasets.get(name)
-        if dataset is None or settings is None:
-            raise Misconfigured(
-                "config.dataset", f"the configuration does not say where the rows of {name} are", why="it has no section",
-                remedy=f"write [datasets.{name}] with source, database or adbc", field=f"datasets.{name}",
-            )  # fmt: skip
-        header, data_key = new_upload(
-            contract=agreed.digest, dataset=name, sender=self.config.party.name, schema_digest=schema_digest(dataset),
-            mapping_digest=mapping_digest(dataset, settings), random=self._random,
-        )  # fmt: skip
-        self.ledger.add_upload(
-            agreed.digest,
-            Uploaded(header.upload_id, name, header.to_bytes(), data_key.raw, commitment=None, loaded=False),
-            at=self._clock(),
-        )
-        submission = Submission(
-            dataset, header, data_key, sources.batches(dataset, settings), commit=self.signatory.commitment,
-            progress=self._progress,
-        )  # fmt: skip
-        self._submissions[name] = submission
-        return submission
-
-    def _progress(self, progress: Progress) -> None:
-        log.debug("upload", dataset=progress.dataset, chunks=progress.chunks_durable)
-
-    def _rewrap(self, upload: bytes) -> None:
-        session = self._require_session()
-        kept = self.ledger.upload(upload)
-        if kept is None or kept.commitment is None or not kept.data_key:
-            raise Misconfigured(
-                "rewrap.unknown", "this party has no key for an upload that the coordinator holds",
-                why="the ledger is another one, or the key was dropped", remedy="restore the ledger; or upload anew",
-                field=upload.hex(),
-            )  # fmt: skip
-        attested = self._renewed(session)
-        from mpc.sealing.stream import parse_header  # noqa: PLC0415
-
-        header = parse_header(kept.header)
-        sealed = seal(SealedFor.UPLOAD_KEY, header.digest, _sealing_key(attested), kept.data_key)
-        session.channel.rewrap(RewrapRequest(upload, sealed, kept.commitment))
-        self._record("rewrapped", dataset=kept.dataset)
-        session.status = None
-
-    def _take_share(self) -> None:
-        agreed, session = self._require_current(), self._require_session()
-        self._renewed(session)
-        sealed = session.channel.take_share()
-        self.ledger.add_share(
-            agreed.digest, open_sealed(SealedFor.STATE_SHARE, agreed.digest, self._keys.sealing, sealed)
-        )
-        self._record("share_taken")
-        session.status = None
-
-    def _return_share(self) -> None:
-        agreed, session = self._require_current(), self._require_session()
-        share = self.ledger.share(agreed.digest)
-        if share is None:
-            raise Misconfigured(
-                "share.missing", "this party has no share of the state key", why="its ledger is another one",
-                remedy="restore the ledger: without every share the contract ends",
-            )  # fmt: skip
-        attested = self._renewed(session)
-        session.channel.return_share(seal(SealedFor.RETURNED_SHARE, agreed.digest, _sealing_key(attested), share))
-        self._record("share_returned")
-        session.status = None
-
-    def _permit(self, number: int, *, unattended: bool) -> None:
-        agreed, session = self._require_current(), self._require_session()
-        status = session.status
-        run = next((run for run in status.runs if run.number == number), None) if status else None
-        if run is None:
-            session.status = None
-            return
-        attested = self._renewed(session)
-        head = self._look_at_log(session)
-        asked = RunAsked(run.number, run.computation, run.parameters)
-        envelope = self.signatory.permit(agreed.digest, attested, asked, head, unattended=unattended, at=self._clock())
-        session.channel.permit(envelope)
-        self._confirmed.discard(number)
-        self._countersign(agreed, session)
-        session.status = None
-
-    def _countersign(self, agreed: Agreed, session: _Session) -> None:
-        head = self._look_at_log(session)
-        session.channel.countersign(self.signatory.countersignature(agreed.digest, head, at=self._clock()))
-
-    def _fetch_result(self, number: int) -> None:
-        agreed, session = self._require_current(), self._require_session()
-        receipt, sealed = session.channel.result(number)
-        verified = verify_receipt(
-            receipt, known=self.config.known_parties, exceptions=self.exceptions, beneficiary=self.config.party.name
-        )
-        if (verified.contract_digest, verified.run) != (agreed.digest, number):
-            raise Untrusted(
-                "result.receipt", "the receipt is of another run", why="contract or run differ",
-                remedy="ask for the result again", field="run", expected=str(number), found=str(verified.run),
-            )  # fmt: skip
-        self._look_at_log(session)
-        context = _run_leaf_digest(self.ledger.leaves(agreed.digest), number)
-        opened = open_sealed(SealedFor.RESULT, context, self._keys.sealing, sealed)
-        release = release_in(opened, verified.release)
-        self.ledger.add_result(
-            agreed.digest, Result(number, verified.computation.name, receipt, release, self._clock())
-        )
-        self._record("result", run=number, computation=verified.computation.name)
+    # --- small steps ---------------------------------------------------------------------------------------------
 
     def _deliver_withdrawal(self) -> None:
-        agreed, session = self._require_current(), self._require_session()
+        agreed, talk = self._require_current(), self._conversation()
         envelope = self.ledger.undelivered_withdrawal(agreed.digest)
         if envelope is not None:
-            session.channel.withdraw(envelope)
-        self.ledger.withdrawal_delivered(agreed.digest, at=self._clock())
+            talk.withdraw(envelope)
+        self.ledger.withdrawal_delivered(agreed.digest, at=self.now())
         self.ledger.drop_keys(agreed.digest)
-        self._disconnect()
+        self._end_conversation()
 
     def _watch(self) -> None:
-        session = self._require_session()
-        before = session.status
-        if before is None:
-            session.status = session.channel.status()
-        elif not self._woken.is_set():
-            session.status = session.channel.status(seen=before.change, wait_milliseconds=int(self._pace.watch * 1000))
+        talk = self._conversation()
+        if talk.status is None or self._woken.is_set():
+            status = talk.look()
+        else:
+            status = talk.watch(int(self._pace.watch * 1000))
         self._woken.clear()
-        self._note_loaded(session.status)
+        self._note_loaded(status)
 
-    def _note_loaded(self, status: StatusReply | None) -> None:
-        for upload in status.uploads if status else ():
-            if upload.owner == self.config.party.name and upload.state == "loaded":
-                self.ledger.upload_loaded(upload.upload, at=self._clock())
-
-    # --- small things --------------------------------------------------------------------------------------------
+    def _note_loaded(self, status: StatusReply) -> None:
+        for upload in status.uploads:
+            if upload.owner == self._party.name and upload.state == "loaded":
+                self.ledger.upload_loaded(upload.upload, at=self.now())
 
     def _require_current(self) -> Agreed:
         agreed = self.current()
@@ -631,28 +329,24 @@ class Daemon:
             raise OutOfOrder("daemon.no_contract", "there is no contract", why="none was added", remedy="add one")
         return agreed
 
-    def _require_session(self) -> _Session:
-        if self._session is None:
+    def _conversation(self) -> Conversation:
+        if self._talk is None:
             raise Unavailable("daemon.not_connected", "there is no connection", why="it was lost", remedy="wait")
-        return self._session
+        return self._talk
 
-    def _disconnect(self) -> None:
-        if self._session is not None:
-            self._session.channel.close()
-            self._session = None
+    def _end_conversation(self) -> None:
+        if self._talk is not None:
+            self._talk.end()
+            self._talk = None
 
     def _record(self, kind: str, **data: object) -> None:
         agreed = self.current()
-        log.info(
-            kind, **{name: value for name, value in data.items() if name in {"dataset", "run", "instance", "code"}}
-        )
-        self.ledger.record(kind, at=self._clock(), contract=None if agreed is None else agreed.digest, **data)
+        self._party.record(kind, None if agreed is None else agreed.digest, **data)
 
     def _wake(self) -> None:
         self._woken.set()
-        session = self._session
-        if session is not None:
-            session.channel.interrupt()
+        if (talk := self._talk) is not None:
+            talk.interrupt()
 
     def _pause(self, seconds: float) -> None:
         if self._woken.wait(seconds):
@@ -669,58 +363,34 @@ class Daemon:
                 future.set_exception(failure)
 
 
+_IDLE = (decisions.Watch(), decisions.Rest())
 _ABOUT_THE_CONNECTION = (
-    decisions.Connect, decisions.ExchangeConsents, decisions.Appraise, decisions.Authenticate,
-)  # fmt: skip
-_PASSING_CODES = frozenset({"channel.exhausted", "attest.busy"})
+    decisions.Connect,
+    decisions.ExchangeConsents,
+    decisions.Appraise,
+    decisions.Authenticate,
+)
 
 
-def _signed_at(agreed: Agreed) -> datetime:
-    return agreed.signed or datetime.min.replace(tzinfo=UTC)
-
-
-def _sealing_key(attested: AttestedKey) -> PublicSealingKey:
-    if attested.hpke_public_key is None:
-        raise OutOfOrder(
-            "attest.no_key", "there is no key to seal to", why="the appraisal is of the boot", remedy="wait"
-        )
-    return PublicSealingKey(attested.hpke_public_key)
-
-
-def _run_leaf_digest(leaves: tuple[bytes, ...], number: int) -> bytes:
-    from mpc.canonical import sha256  # noqa: PLC0415
-
-    for raw in reversed(leaves):
-        leaf = parse_leaf(raw)
-        if isinstance(leaf, RunLeaf) and leaf.run == number:
-            return sha256(raw)
-    raise Untrusted("result.run", "the run is not in the log", why="the log and the result differ", remedy="ask again")
-
-
-def _stage(situation: Situation, agreed: Agreed | None) -> str:
-    if agreed is None:
-        return "no contract"
-    if not situation.signed:
-        return "unsigned"
-    if situation.withdrawal != "none":
-        return "withdrawn"
-    if not situation.connected:
-        return "connecting"
-    if not situation.agreed:
-        return "agreeing"
-    if situation.status is None:
-        return "appraising"
-    return situation.status.state
-
-
-def _contract_data(agreed: Agreed) -> dict[str, Any]:
-    return {
-        "digest": agreed.digest.hex(),
-        "title": agreed.contract.title,
-        "signed": None if agreed.signed is None else agreed.signed.isoformat(),
-        "withdrawn": None if agreed.withdrawn is None else agreed.withdrawn.isoformat(),
-        "valid_until": agreed.contract.valid_until,
-    }
+def _step(talk: Conversation, action: Action) -> None:
+    """Do what one method of the conversation does."""
+    match action:
+        case decisions.Appraise():
+            talk.appraise()
+        case decisions.Authenticate():
+            talk.authenticate()
+        case decisions.UploadRows(dataset):
+            talk.upload(dataset)
+        case decisions.Rewrap(upload):
+            talk.rewrap(bytes.fromhex(upload))
+        case decisions.TakeShare():
+            talk.take_share()
+        case decisions.ReturnShare():
+            talk.return_share()
+        case decisions.FetchResult(run):
+            talk.fetch_result(run)
+        case _:
+            raise AssertionError(f"nobody performs {action}")
 
 
 @contextmanager

@@ -390,7 +390,8 @@ class Ledger:
         """Note a permit before it leaves."""
         self._write(
             "INSERT INTO permit VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            digest, permit.run, permit.instance, permit.computation, json.dumps(dict(permit.parameters), sort_keys=True),
+            digest, permit.run, permit.instance, permit.computation,
+            json.dumps(dict(permit.parameters), sort_keys=True),
             int(permit.unattended), permit.envelope, format_time(at),
         )  # fmt: skip
 
@@ -474,7 +475,7 @@ def _uploaded(row: sqlite3.Row) -> Uploaded:
 def _require_extension(old: tuple[int, bytes], signed: Checkpoint) -> None:
     if signed.size < old[0]:
         raise Untrusted(
-            "log.rolled_back", "the coordinator's log is shorter than it was", why="its folder was set back or replaced",
+            "log.rolled_back", "the coordinator's log is shorter than it was", why="its folder was set back",
             remedy="permit nothing; ask who runs it for the folder as it last was", field="size",
             expected=f"at least {old[0]}", found=str(signed.size),
         )  # fmt: skip

@@ -45,7 +45,7 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class Profile:
-    """A dataset as the owner's source fills it; ``repeated`` names keys (or the subject) that must not repeat and do."""
+    """A dataset as the owner's source fills it; ``repeated`` names keys or a subject that repeat and must not."""
 
     dataset: str
     rows: int
@@ -94,7 +94,8 @@ class _Asked:
         for place, rule in enumerate(self.rules):
             asked.append(f"count(*) FILTER ({rule.broken}) AS {prefix}_{place}_rows")
             asked.append(
-                f"approx_top_k(CAST(b{self.index} AS VARCHAR), {EXAMPLES}) FILTER ({rule.broken}) AS {prefix}_{place}_shown"
+                f"approx_top_k(CAST(b{self.index} AS VARCHAR), {EXAMPLES})"
+                f" FILTER ({rule.broken}) AS {prefix}_{place}_shown"
             )
         return asked
 

@@ -65,7 +65,7 @@ class Signatory:
             agreed = self._ledger.contract(digest)
             if not hmac.compare_digest(typed.strip().lower(), digest.hex()[:CONFIRMATION_CHARACTERS]):
                 raise Forbidden(
-                    "consent.confirmation", "the contract is not signed", why="the confirmation is not its digest's start",
+                    "consent.confirmation", "the contract is not signed", why="that is not how its digest begins",
                     remedy=f"read the contract, then type the first {CONFIRMATION_CHARACTERS} characters of its digest",
                 )  # fmt: skip
             check_known(agreed.contract, self._known, self.name)
@@ -229,7 +229,7 @@ class Signatory:
     def _require_open(self, agreed: Agreed, at: datetime) -> None:
         if agreed.withdrawn is not None:
             raise Forbidden(
-                "contract.withdrawn", "this party has withdrawn from the contract", why="it signs nothing more under it",
+                "contract.withdrawn", "this party has withdrawn from the contract", why="nothing more is signed under it",
                 remedy="agree on a new contract",
             )  # fmt: skip
         if (successor := self._ledger.successor(agreed.digest)) is not None:
@@ -247,7 +247,7 @@ class Signatory:
             )  # fmt: skip
         if not replace:
             raise Forbidden(
-                "activation.second", "another instance is active for this contract", why="one contract has one instance",
+                "activation.second", "another instance is active for this contract", why="a contract has one instance",
                 remedy="if the coordinator was restarted, confirm with `sealroom attest --replace`, "
                 "or set replace_unattended under [consent]",
                 found=instance.hex(),
@@ -292,7 +292,7 @@ class Signatory:
                 dict(run.parameters),
             ):
                 raise Untrusted(
-                    "permit.other_run", "another run was permitted under this number", why="the numbers were used again",
+                    "permit.other_run", "another run was permitted under this number", why="its number was used again",
                     remedy="permit nothing; ask who runs the coordinator", field=f"run {run.number}",
                 )  # fmt: skip
         counted = {permit.run for permit in permits if permit.computation == run.computation} | {run.number}

@@ -1,0 +1,364 @@
+"""One connection to one appraised instance, and each step that a party takes over it.
+
+A conversation begins with the boot's appraisal and never outlives its certificate: another certificate, another
+instance, another conversation. What is signed comes from ``parties.signatory``; what is learned goes to the ledger.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Self
+
+import structlog
+
+from mpc.canonical import sha256
+from mpc.contract.consent import Agreement, agree, missing_consents
+from mpc.errors import Misconfigured, OutOfOrder, Refusal, Unavailable, Untrusted
+from mpc.evidence.appraisal import AttestedKey, Exceptions
+from mpc.messages import RewrapRequest, Run, StatusReply
+from mpc.receipts.leaves import RunLeaf, parse_leaf
+from mpc.receipts.receipt import release_in
+from mpc.receipts.verification import verify_receipt
+from mpc.sealing.hpke import PublicSealingKey, SealedFor, open_sealed, seal
+from mpc.sealing.stream import new_upload, parse_header
+from mpc.signing import VerifyingKey
+from mpc.table.batches import schema_digest
+from parties import sources
+from parties.channel import Channel, Clock, Deadlines, Random, checks_as_data
+from parties.config import Config
+from parties.keys import Keys
+from parties.ledger import Agreed, Head, Ledger, Result, Uploaded
+from parties.mapping import mapping_digest
+from parties.signatory import RunAsked, Signatory
+from parties.submission import Submission
+
+TOKEN_USE = 0.8
+"""The part of a token's life after which a new one is asked for."""
+
+_BEGIN_ANEW = frozenset({"upload.position", "upload.stopped"})
+_LOGGED = frozenset({"dataset", "run", "instance", "code", "action"})
+log = structlog.get_logger("sealroom.party")
+
+
+@dataclass(frozen=True)
+class Party:
+    """What a party brings to every conversation; ``submissions`` are uploads on their way, by dataset."""
+
+    config: Config
+    keys: Keys
+    ledger: Ledger
+    signatory: Signatory
+    exceptions: Exceptions
+    clock: Clock
+    random: Random
+    deadlines: Deadlines
+    submissions: dict[str, Submission] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The party's name in contracts."""
+        return self.config.party.name
+
+    def record(self, kind: str, contract: bytes | None, **data: object) -> None:
+        """Write an event to the ledger, and the part of it that may be shared to the log."""
+        log.info(kind, **{name: value for name, value in data.items() if name in _LOGGED})
+        self.ledger.record(kind, at=self.clock(), contract=contract, **data)
+
+
+class Conversation:
+    """The steps. Each refuses or leaves the party one step further; ``status`` is the coordinator's last word."""
+
+    def __init__(self, party: Party, agreed: Agreed, channel: Channel, boot: AttestedKey) -> None:
+        self._party = party
+        self._agreed = agreed
+        self._channel = channel
+        self.instance = boot.instance
+        self.agreement: Agreement | None = None
+        self.attested: AttestedKey | None = None
+        self.status: StatusReply | None = None
+        self._authenticated_until: datetime | None = None
+
+    @classmethod
+    def begin(cls, party: Party, agreed: Agreed) -> Self:
+        """Pin the coordinator's certificate and appraise its boot by the contract's enclaves."""
+        channel = Channel.connect(
+            party.config.coordinator.address, clock=party.clock, random=party.random, deadlines=party.deadlines
+        )
+        try:
+            boot, _ = channel.attest(agreed.contract, agreed.digest, "boot", party.exceptions)
+        except BaseException:
+            channel.close()
+            raise
+        party.record("connected", agreed.digest, instance=boot.instance.hex())
+        return cls(party, agreed, channel, boot)
+
+    def end(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def interrupt(self) -> None:
+        """End a ``watch`` that waits in another thread."""
+        self._channel.interrupt()
+
+    def is_same_instance(self) -> bool:
+        """Look whether the pinned certificate is still shown: then a failure was the network's."""
+        return self._channel.is_same_instance()
+
+    @property
+    def contract(self) -> bytes:
+        """The digest of the contract that this conversation is about."""
+        return self._agreed.digest
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether the token is good for a while yet."""
+        return self._authenticated_until is not None and self._party.clock() < self._authenticated_until
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this party chose this instance, and the instance knows."""
+        chosen = self._party.ledger.activation(self.contract)
+        return chosen is not None and chosen.instance == self.instance and not self._awaits("activation")
+
+    # --- until activation ----------------------------------------------------------------------------------------
+
+    def exchange_consents(self) -> bool:
+        """Hand in the signatures held here and take the others'; return whether everybody has signed."""
+        raw, ledger = self._agreed.raw, self._party.ledger
+        reply = self._channel.agree(raw, ledger.consents(self.contract))
+        if reply.contract != raw:
+            raise Untrusted(
+                "agree.contract", "the coordinator holds another contract", why="its bytes are not those signed here",
+                remedy="ask who runs the coordinator which contract it serves", field="contract",
+            )  # fmt: skip
+        missing = missing_consents(raw, reply.consents)  # refuses any that is foreign or does not verify
+        ledger.add_consents(self.contract, reply.consents)
+        if missing:
+            return False
+        self.agreement = agree(raw, reply.consents, at=self._party.clock())
+        self._record("agreed")
+        return True
+
+    def appraise(self) -> AttestedKey:
+        """Ask for fresh evidence for the contract, as every upload, re-wrap and permit wants; keep what passed.
+
+        Within one conversation instance and sealing key stay the same, or it is refused.
+        """
+        party, contract = self._party, self._agreed.contract
+        attested, asked = self._channel.attest(contract, self.contract, "contract", party.exceptions)
+        before = None if self.attested is None else self.attested.hpke_public_key
+        if attested.instance != self.instance or before not in (None, attested.hpke_public_key):
+            raise Untrusted(
+                "attest.instance", "another instance answers than before", why="its receipt key or sealing key differs",
+                remedy="connect again, and appraise it from the start", field="receipt_key",
+                expected=self.instance.hex(), found=attested.instance.hex(),
+            )  # fmt: skip
+        party.ledger.add_appraisal(
+            self.contract, instance=attested.instance, purpose="contract", at=attested.claims.verified_at,
+            not_after=attested.not_after, transcript=attested.transcript.to_bytes(), format=asked.attestation.format,
+            evidence=asked.attestation.evidence, endorsements=asked.attestation.endorsements,
+            checks=checks_as_data(attested),
+        )  # fmt: skip
+        if self.attested is None:
+            self._record("appraised", instance=self.instance.hex())
+        self.attested = attested
+        return attested
+
+    def authenticate(self) -> None:
+        """Answer the coordinator's challenge with the certificate that was pinned here."""
+        challenge = self._channel.challenge(self.contract, self._party.name)
+        answer = self._party.signatory.challenge_answer(self.contract, challenge, self._channel.certificate.spki)
+        lifetime = self._channel.authenticate(answer)
+        self._authenticated_until = self._party.clock() + lifetime * TOKEN_USE
+
+    def forget_token(self) -> None:
+        """Authenticate again before the next step: the coordinator no longer knows the token."""
+        self._authenticated_until = None
+
+    def activate(self, *, replace: bool) -> None:
+        """Choose this instance; ``replace`` is the leave to give up another one for it."""
+        attested = self.appraise()
+        head = self.look_at_log()
+        envelope = self._party.signatory.activation(
+            self.contract, attested, head, replace=replace, at=self._party.clock()
+        )
+        self.status = self._channel.status()
+        if self._awaits("activation"):
+            self._channel.activate(envelope)
+            self.status = self._channel.status()
+
+    # --- rows, keys and shares -----------------------------------------------------------------------------------
+
+    def upload(self, dataset: str) -> None:
+        """Stream the rows of a dataset, or go on where the connection was lost."""
+        submissions = self._party.submissions
+        submission = submissions.get(dataset) or self._begin_upload(dataset)
+        if self.agreement is None:
+            raise OutOfOrder("upload.agreement", "nothing is uploaded", why="not everybody has signed", remedy="wait")
+        try:
+            submission.send(self.agreement, self.appraise(), self._channel.upload)
+        except Refusal as refusal:
+            if not isinstance(refusal, Unavailable | OutOfOrder) or refusal.code in _BEGIN_ANEW:
+                submission.stop()
+                del submissions[dataset]
+            raise
+        del submissions[dataset]
+        self._party.ledger.upload_loaded(submission.header.upload_id, at=self._party.clock())
+        self._record("uploaded", dataset=dataset)
+        self.status = None
+
+    def _begin_upload(self, name: str) -> Submission:
+        party = self._party
+        dataset, settings = self._agreed.contract.dataset(name), party.config.datasets.get(name)
+        if dataset is None or settings is None:
+            raise Misconfigured(
+                "config.dataset", f"the configuration does not say where the rows of {name} are",
+                why="it has no section for them", remedy=f"write [datasets.{name}] with source, database or adbc",
+                field=f"datasets.{name}",
+            )  # fmt: skip
+        header, data_key = new_upload(
+            contract=self.contract, dataset=name, sender=party.name, schema_digest=schema_digest(dataset),
+            mapping_digest=mapping_digest(dataset, settings), random=party.random,
+        )  # fmt: skip
+        kept = Uploaded(header.upload_id, name, header.to_bytes(), data_key.raw, commitment=None, loaded=False)
+        party.ledger.add_upload(self.contract, kept, at=party.clock())
+        rows = sources.batches(dataset, settings)
+        submission = Submission(dataset, header, data_key, rows, commit=party.signatory.commitment)
+        party.submissions[name] = submission
+        return submission
+
+    def rewrap(self, upload: bytes) -> None:
+        """Hand this instance the data key of an upload that lies in its vault."""
+        kept = self._party.ledger.upload(upload)
+        if kept is None or kept.commitment is None or not kept.data_key:
+            raise Misconfigured(
+                "rewrap.unknown", "this party has no key for an upload that the coordinator holds",
+                why="the ledger is another one, or the key was dropped", remedy="restore the ledger",
+                field=upload.hex(),
+            )  # fmt: skip
+        context = parse_header(kept.header).digest
+        sealed = seal(SealedFor.UPLOAD_KEY, context, _sealing_key(self.appraise()), kept.data_key)
+        self._channel.rewrap(RewrapRequest(upload, sealed, kept.commitment))
+        self._record("rewrapped", dataset=kept.dataset)
+        self.status = None
+
+    def take_share(self) -> None:
+        """Take this party's share of the state key and keep it."""
+        self.appraise()
+        sealed = self._channel.take_share()
+        share = open_sealed(SealedFor.STATE_SHARE, self.contract, self._party.keys.sealing, sealed)
+        self._party.ledger.add_share(self.contract, share)
+        self._record("share_taken")
+        self.status = None
+
+    def return_share(self) -> None:
+        """Hand the share to this instance, which took an earlier one's place."""
+        share = self._party.ledger.share(self.contract)
+        if share is None:
+            raise Misconfigured(
+                "share.missing", "this party has no share of the state key", why="its ledger is another one",
+                remedy="restore the ledger: without every share the contract ends",
+            )  # fmt: skip
+        sealing_key = _sealing_key(self.appraise())
+        self._channel.return_share(seal(SealedFor.RETURNED_SHARE, self.contract, sealing_key, share))
+        self._record("share_returned")
+        self.status = None
+
+    # --- runs ----------------------------------------------------------------------------------------------------
+
+    def request_run(self, computation: str, parameters: Mapping[str, str]) -> int:
+        """Ask for a run; return its number."""
+        envelope = self._party.signatory.run_request(
+            self.contract, self.appraise(), computation, parameters, at=self._party.clock()
+        )
+        run = self._channel.request_run(envelope)
+        self.status = None
+        return run
+
+    def permit(self, number: int, *, unattended: bool) -> None:
+        """Permit a run on the log as it now stands, and countersign the log that holds the permit."""
+        run = self._told(number)
+        if run is None:
+            self.status = None
+            return
+        attested, head = self.appraise(), self.look_at_log()
+        asked = RunAsked(run.number, run.computation, run.parameters)
+        signatory, clock = self._party.signatory, self._party.clock
+        self._channel.permit(signatory.permit(self.contract, attested, asked, head, unattended=unattended, at=clock()))
+        self._channel.countersign(signatory.countersignature(self.contract, self.look_at_log(), at=clock()))
+        self.status = None
+
+    def fetch_result(self, number: int) -> None:
+        """Fetch, verify and open the result of a run, and keep it with its receipt."""
+        party = self._party
+        receipt, sealed = self._channel.result(number)
+        verified = verify_receipt(
+            receipt, known=party.config.known_parties, exceptions=party.exceptions, beneficiary=party.name
+        )
+        if (verified.contract_digest, verified.run) != (self.contract, number):
+            raise Untrusted(
+                "result.receipt", "the receipt is of another run", why="contract or run differ",
+                remedy="ask for the result again", field="run", expected=str(number), found=str(verified.run),
+            )  # fmt: skip
+        self.look_at_log()
+        context = _run_leaf_digest(party.ledger.leaves(self.contract), number)
+        release = release_in(open_sealed(SealedFor.RESULT, context, party.keys.sealing, sealed), verified.release)
+        result = Result(number, verified.computation.name, receipt, release, party.clock())
+        party.ledger.add_result(self.contract, result)
+        self._record("result", run=number, computation=result.computation)
+
+    def withdraw(self, envelope: bytes) -> None:
+        """Tell the enclave that this party left."""
+        self._channel.withdraw(envelope)
+
+    # --- looking -------------------------------------------------------------------------------------------------
+
+    def look(self) -> StatusReply:
+        """Ask how things stand, at once."""
+        self.status = self._channel.status()
+        return self.status
+
+    def watch(self, wait_milliseconds: int) -> StatusReply:
+        """Wait for a change since the last look."""
+        seen = 0 if self.status is None else self.status.change
+        self.status = self._channel.status(seen=seen, wait_milliseconds=wait_milliseconds)
+        return self.status
+
+    def look_at_log(self) -> Head:
+        """Take the log's news and hold them against what was seen before, of this or an earlier instance."""
+        if self.attested is None:
+            raise OutOfOrder("log.unappraised", "the log is not looked at", why="nothing was appraised", remedy="wait")
+        known = self._party.ledger.head(self.contract)
+        reply = self._channel.log(0 if known is None else known.size)
+        return self._party.ledger.extend(
+            self.contract, VerifyingKey(self.attested.transcript.receipt_key), leaves=reply.leaves,
+            proof=reply.consistency, checkpoint=reply.checkpoint,
+        )  # fmt: skip
+
+    def _awaits(self, what: str) -> bool:
+        awaited = () if self.status is None else self.status.awaited
+        return any((entry.party, entry.what) == (self._party.name, what) for entry in awaited)
+
+    def _told(self, number: int) -> Run | None:
+        runs = () if self.status is None else self.status.runs
+        return next((run for run in runs if run.number == number), None)
+
+    def _record(self, kind: str, **data: object) -> None:
+        self._party.record(kind, self.contract, **data)
+
+
+def _sealing_key(attested: AttestedKey) -> PublicSealingKey:
+    if attested.hpke_public_key is None:
+        raise OutOfOrder("attest.no_key", "there is no key to seal to", why="only the boot is appraised", remedy="wait")
+    return PublicSealingKey(attested.hpke_public_key)
+
+
+def _run_leaf_digest(leaves: tuple[bytes, ...], number: int) -> bytes:
+    for raw in reversed(leaves):
+        leaf = parse_leaf(raw)
+        if isinstance(leaf, RunLeaf) and leaf.run == number:
+            return sha256(raw)
+    raise Untrusted(
+        "result.run", "the run does not stand in the log", why="log and result differ",
+        remedy="permit nothing more; compare checkpoints with the other parties", field=f"run {number}",
+    )  # fmt: skip

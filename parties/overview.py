@@ -1,0 +1,87 @@
+"""How things stand, in plain data for people: what is awaited from whom, what was refused and what to do about it.
+
+Nothing in it is of anybody's rows: names, states, numbers of chunks.
+"""
+
+from typing import Any
+
+from mpc.messages import StatusReply
+from parties.daemon import Daemon
+from parties.decisions import Situation, awaits_person, decide
+from parties.ledger import Agreed
+
+
+def overview(daemon: Daemon) -> dict[str, Any]:
+    """Return the daemon's state for ``sealroom status``, the API and a console."""
+    situation, agreed, talk = daemon.situation(), daemon.current(), daemon.conversation
+    activated = None if agreed is None else daemon.ledger.activation(agreed.digest)
+    last = daemon.trouble.last
+    return {
+        "party": daemon.config.party.name,
+        "label": daemon.config.party.label,
+        "coordinator": daemon.config.coordinator.address,
+        "stage": stage(situation, agreed),
+        "next": type(decide(situation)).__name__,
+        "contract": None if agreed is None else _contract(agreed),
+        "instance": None if talk is None else talk.instance.hex(),
+        "activated": None if activated is None else activated.instance.hex(),
+        "awaits_you": _awaits_you(daemon, situation, agreed),
+        "sending": [vars(submission.progress) for submission in tuple(daemon.party.submissions.values())],
+        "results": [] if agreed is None else [result.run for result in daemon.ledger.results(agreed.digest)],
+        "trouble": None if last is None else last.as_data(),
+        **_told(situation.status),
+    }
+
+
+def stage(situation: Situation, agreed: Agreed | None) -> str:
+    """Return one word for how far this party is; from ``attested`` on it is the session's own state."""
+    reached = (
+        (agreed is None, "no contract"),
+        (not situation.signed, "unsigned"),
+        (situation.withdrawal != "none", "withdrawn"),
+        (not situation.connected, "connecting"),
+        (not situation.agreed, "agreeing"),
+        (not situation.appraised, "appraising"),
+    )
+    word = next((word for holds, word in reached if holds), None)
+    return word or ("attested" if situation.status is None else situation.status.state)
+
+
+def _told(status: StatusReply | None) -> dict[str, Any]:
+    """Return what the coordinator last said."""
+    if status is None:
+        return {"awaited": [], "uploads": [], "runs": []}
+    return {
+        "awaited": [vars(entry) for entry in status.awaited],
+        "uploads": [{**vars(upload), "upload": upload.upload.hex()} for upload in status.uploads],
+        "runs": [
+            {**vars(run), "parameters": dict(run.parameters), "missing": list(run.missing)} for run in status.runs
+        ],
+    }
+
+
+def _awaits_you(daemon: Daemon, situation: Situation, agreed: Agreed | None) -> list[dict[str, Any]]:
+    waiting: list[dict[str, Any]] = []
+    if agreed is None:
+        waiting.append({"what": "contract", "remedy": "sealroom contract sign FILE --config party.toml"})
+    elif agreed.signed is None:
+        waiting.append(
+            {"what": "signature", "remedy": "read it: sealroom contract explain; then sealroom contract sign"}
+        )
+    waiting += [
+        {"what": "permit", "subject": str(run), "remedy": f"sealroom permit {run}"} for run in awaits_person(situation)
+    ]
+    return waiting + [
+        {"what": type(action).__name__, **vars(action), "refusal": refusal.as_data()}
+        for action, refusal in tuple(daemon.trouble.blocked.items())
+    ]
+
+
+def _contract(agreed: Agreed) -> dict[str, Any]:
+    return {
+        "digest": agreed.digest.hex(),
+        "title": agreed.contract.title,
+        "signed": None if agreed.signed is None else agreed.signed.isoformat(),
+        "withdrawn": None if agreed.withdrawn is None else agreed.withdrawn.isoformat(),
+        "valid_until": agreed.contract.valid_until,
+    }
