@@ -25,6 +25,7 @@ from mpc.evidence.checks import Checks
 
 CERTIFICATE_MAX_BYTES = 16 << 10
 CHAIN_MAX_CERTIFICATES = 8
+OTHERS_MAX_CERTIFICATES = 32
 RSA_MIN_BITS = 2048
 
 BASIC_CONSTRAINTS = "2.5.29.19"
@@ -131,7 +132,9 @@ def verify_chain(
     ``handled`` names the critical extensions of the leaf that the caller checks itself. Revocation is the caller's.
     Every step is written to ``checks``; the first that fails raises ``NotBelieved``.
     """
-    path = next(_paths((leaf,), others, roots), None)
+    if len(others) > OTHERS_MAX_CERTIFICATES:
+        raise _malformed("it comes with more certificates than any chain needs")
+    path = _path(leaf, others, roots, at)
     names = " or ".join(root.subject_text for root in roots) or "no root was given"
     checks.require(
         "certificate_path", expected=f"signed, step by step, by {names}",
@@ -158,17 +161,30 @@ def is_signed_by(certificate: Certificate, issuer: Certificate) -> bool:
     return certificate.issuer == issuer.subject and _verifies(certificate, issuer.spki)
 
 
-def _paths(
-    path: tuple[Certificate, ...], others: Sequence[Certificate], roots: Sequence[Certificate]
-) -> Iterator[tuple[Certificate, ...]]:
-    """Yield every path to a root; the limit of length and of certificates bounds the search."""
-    last = path[-1]
-    yield from ((*path, root) for root in roots if is_signed_by(last, root))
-    if len(path) + 1 >= CHAIN_MAX_CERTIFICATES:
-        return
-    for other in others[:CHAIN_MAX_CERTIFICATES]:
-        if other not in path and is_signed_by(last, other):
-            yield from _paths((*path, other), others, roots)
+def _path(
+    leaf: Certificate, others: Sequence[Certificate], roots: Sequence[Certificate], at: datetime
+) -> tuple[Certificate, ...] | None:
+    """Return a shortest path to a root, through issuers in date where there are any.
+
+    Every certificate is followed at most once: a crowd of them that sign each other costs no more than its square.
+    """
+    anchors, bridges = _in_date_first(roots, at), _in_date_first(others, at)
+    waiting: list[tuple[Certificate, ...]] = [(leaf,)]
+    seen = {leaf.der}
+    for path in waiting:  # which grows while it is read
+        for root in anchors:
+            if is_signed_by(path[-1], root):
+                return (*path, root)
+        for bridge in bridges:
+            if bridge.der not in seen and is_signed_by(path[-1], bridge):
+                seen.add(bridge.der)
+                waiting.append((*path, bridge))
+    return None
+
+
+def _in_date_first(certificates: Sequence[Certificate], at: datetime) -> list[Certificate]:
+    # Authorities re-issue certificates for one key; an old one must not hide the new.
+    return sorted(certificates, key=lambda certificate: not certificate.not_before <= at <= certificate.not_after)
 
 
 def _check_validity(certificate: Certificate, at: datetime, checks: Checks) -> None:

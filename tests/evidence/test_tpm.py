@@ -157,13 +157,20 @@ def test_other_values_and_other_keys_are_malformed() -> None:
         + bytes.fromhex("00100014000b0800 00000000")
         + sized(b"\xff" * 128)
     )
-    for position, wrong in (
-        (0, "another"), (1, 2), (1, True), (2, b""), (2, "text"), (3, b""), (3, FORGE.sign(attest) + b"\0"),
-        (3, bytes.fromhex("00180004") + FORGE.sign(attest)[4:]), (3, bytes.fromhex("0005000b") + FORGE.sign(attest)[4:]),
-        (4, public[:-1]), (4, public + b"\0"), (4, public[:-1] + bytes([public[-1] ^ 1])), (4, b"\0\x08" + public[2:]),
-        (4, b"\0\x23\0\x04" + public[4:]), (4, rsa_1024), (5, {24: bytes(32)}), (5, {0: bytes(31)}), (5, {"0": bytes(32)}),
-        (5, []), (6, []), (6, [b"no certificate"]), (6, [FORGE.certificate() + b"\0"]), (6, [FORGE.certificate()] * 9),
-    ):  # fmt: skip
+    signature, certificate = FORGE.sign(attest), FORGE.certificate()
+    wrong_in: dict[int, tuple[Any, ...]] = {
+        0: ("another",),
+        1: (2, True),
+        2: (b"", "text"),
+        3: (b"", signature + b"\0", b"\0\x18\0\4" + signature[4:], b"\0\5\0\x0b" + signature[4:]),
+        4: (
+            public[:-1], public + b"\0", public[:-1] + bytes([public[-1] ^ 1]), b"\0\x08" + public[2:],
+            b"\0\x23\0\4" + public[4:], rsa_1024,
+        ),
+        5: ({24: bytes(32)}, {0: bytes(31)}, {"0": bytes(32)}, []),
+        6: ([], [b"no certificate"], [certificate + b"\0"], [certificate] * 9),
+    }  # fmt: skip
+    for position, wrong in ((position, wrong) for position, values in wrong_in.items() for wrong in values):
         with pytest.raises(Malformed):
             tpm.parse(canonical_cbor([*right[:position], wrong, *right[position + 1 :]]))
 
