@@ -74,6 +74,21 @@ class _Pass:
     conditions: dict[str, CountColumns] = field(default_factory=dict)
 
 
+class _Parts:
+    """Aggregates by group and owner, each computed once however many measures and counts need it."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def column(self, aggregate: str) -> str:
+        """Return the column that holds ``aggregate``."""
+        return self._names.setdefault(aggregate, f'"#p{len(self._names)}"')
+
+    def listed(self) -> list[str]:
+        """Return what to select."""
+        return [f"{aggregate} AS {name}" for aggregate, name in self._names.items()]
+
+
 class _Rewriter:
     def __init__(self, checked: CheckedSql, owners: Mapping[str, Sequence[str]]) -> None:
         self._checked = checked
@@ -154,37 +169,29 @@ class _Rewriter:
         source = self._sources[counting.alias]
         if self._mode(source) != "rows":
             return None
-        parts = [part for measure in measures for part in self._parts(measure)]
-        counts = [f'{_count_if(one)} AS "{columns.total}"' for one, columns in counting.conditions.items()]
+        parts = _Parts()
+        wholes = [f'{self._whole(measure, parts)} AS "{self._value_name(measure)}"' for measure in measures]
+        counts = self._by_owner(counting, {one: parts.column(_count_if(one)) for one in counting.conditions})
         owner = f'"{counting.alias}"."#owner"'
         inner = (
-            f"SELECT {_listed(self._cells(), [f'{owner} AS ' + OWNER], parts, counts)} "
+            f"SELECT {_listed(self._cells(), [f'{owner} AS {OWNER}'], parts.listed())} "
             f"{self._from()}{self._grouped(owner)}"
         )
-        wholes = [f'{self._whole(measure)} AS "{self._value_name(measure)}"' for measure in measures]
-        outer = f'SELECT {_listed(self._cell_names, wholes, self._by_owner(counting))} FROM ({inner}) AS "#parts"'
+        outer = f'SELECT {_listed(self._cell_names, wholes, counts)} FROM ({inner}) AS "#parts"'
         values = f'"#values" AS ({outer}{self._regrouped()})'
         columns = [*self._cell_names, *(_finite(measure, self._value_name(measure)) for measure in measures)]
         columns += [f'"{column}"' for column in self._count_names()]
         return f'WITH {values} SELECT {", ".join(columns)} FROM "#values"'
 
-    def _parts(self, measure: SqlMeasure) -> list[str]:
-        name = self._value_name(measure)
-        if measure.partial != "mean":
-            return [f'{measure.text} AS "{name}"']
+    def _whole(self, measure: SqlMeasure, parts: "_Parts") -> str:
+        """Return how the measure is put together from parts that were computed by group and owner."""
         over = "" if measure.filter is None else f" FILTER (WHERE {measure.filter})"
-        return [
-            f'sum({measure.argument}){over} AS "{name}"',
-            f'count({measure.argument}){over} AS "{name}.n"',
-        ]
-
-    def _whole(self, measure: SqlMeasure) -> str:
-        name = self._value_name(measure)
         if measure.partial == "count":
-            return f'CAST(coalesce(sum("{name}"), 0) AS BIGINT)'
+            return f"CAST(coalesce(sum({parts.column(measure.text)}), 0) AS BIGINT)"
+        added = f"sum({parts.column(f'sum({measure.argument}){over}')})"
         if measure.partial == "sum":
-            return f'sum("{name}")'
-        return f'(CAST(sum("{name}") AS DOUBLE) / nullif(sum("{name}.n"), 0))'
+            return added
+        return f"(CAST({added} AS DOUBLE) / nullif(sum({parts.column(f'count({measure.argument}){over}')}), 0))"
 
     # -- counting ----------------------------------------------------------------------------------------------
 
@@ -193,8 +200,9 @@ class _Rewriter:
         if mode == "shared":
             return self._counting_shared(counting)
         inner = self._rows_by_owner(counting) if mode == "rows" else self._subjects_by_owner(counting)
+        names = {one: f'"{columns.total}"' for one, columns in counting.conditions.items()}
         return (
-            f"SELECT {_listed(self._cell_names, self._by_owner(counting))} "
+            f"SELECT {_listed(self._cell_names, self._by_owner(counting, names))} "
             f'FROM ({inner}) AS "#parts"{self._regrouped()}'
         )
 
@@ -215,18 +223,19 @@ class _Rewriter:
         group = ", ".join([*self._cell_names, OWNER])
         return f'SELECT {_listed(self._cell_names, [OWNER], counts)} FROM ({subjects}) AS "#subjects" GROUP BY {group}'
 
-    def _by_owner(self, counting: _Pass) -> list[str]:
-        """Put together the counts of all owners, and of all but each.
+    def _by_owner(self, counting: _Pass, names: Mapping[str, str]) -> list[str]:
+        """Put together the counts of all owners, and of all but each; ``names`` has each condition's column.
 
         Owners of ``unknown`` identity may all hold the same people: only the largest of them counts.
         """
         source = self._sources[counting.alias]
         together = "max" if source.dataset.subject.identity == "unknown" else "sum"
         columns = []
-        for one in counting.conditions.values():
-            columns.append(_counted_of(f'{together}("{one.total}") FILTER (WHERE {OWNER} IS NOT NULL)', one.total))
+        for condition, one in counting.conditions.items():
+            counts = f"{together}({names[condition]})"
+            columns.append(_counted_of(f"{counts} FILTER (WHERE {OWNER} IS NOT NULL)", one.total))
             columns += [
-                _counted_of(f'{together}("{one.total}") FILTER (WHERE {OWNER} <> {self._number(source, party)})', name)
+                _counted_of(f"{counts} FILTER (WHERE {OWNER} <> {self._number(source, party)})", name)
                 for party, name in one.without
             ]
         return columns
