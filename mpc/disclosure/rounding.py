@@ -20,5 +20,6 @@ def rounded(values: pa.ChunkedArray, digits: int) -> pa.ChunkedArray:
 def _rounded(value: float | None, digits: int) -> float | None:
     if value is None or not math.isfinite(value):
         return None
-    # Adding zero turns -0.0 into 0.0.
-    return float(f"{value:.{digits - 1}e}") + 0.0
+    # Adding zero turns -0.0 into 0.0; the largest doubles may round up to infinity.
+    near = float(f"{value:.{digits - 1}e}") + 0.0
+    return near if math.isfinite(near) else None
