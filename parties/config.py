@@ -11,7 +11,16 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from mpc.canonical import Identifier, Text
 from mpc.errors import Misconfigured
@@ -23,10 +32,13 @@ Address = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-
 
 
 def _grouped_hex(text: str) -> str:
-    return re.sub(r"[\s:]", "", text).lower()
+    plain = re.sub(r"[\s:]", "", text).lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", plain):
+        raise ValueError("a fingerprint is 64 hex digits, in groups or not")
+    return plain
 
 
-Fingerprint = Annotated[str, AfterValidator(_grouped_hex), Field(pattern=r"^[0-9a-fA-F\s:]{64,200}$")]
+Fingerprint = Annotated[str, StringConstraints(max_length=200), AfterValidator(_grouped_hex)]
 
 
 class Settings(BaseModel):
@@ -64,8 +76,8 @@ class ConsentSettings(Settings):
     ``replace_unattended``: the activation of a restarted coordinator whose log goes on where the last one stood.
     """
 
-    permit_unattended: bool = False
-    replace_unattended: bool = False
+    permit_unattended: StrictBool = False
+    replace_unattended: StrictBool = False
 
 
 class ReadSettings(Settings):
@@ -73,7 +85,7 @@ class ReadSettings(Settings):
 
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=4)] | None = None
     quote: Annotated[str, StringConstraints(max_length=1)] | None = None
-    header: bool | None = None
+    header: StrictBool | None = None
     skip: Annotated[int, Field(ge=0)] | None = None
     encoding: Literal["utf-8", "utf-16", "latin-1"] | None = None
     date_format: str | None = None

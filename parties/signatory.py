@@ -229,7 +229,7 @@ class Signatory:
     def _require_open(self, agreed: Agreed, at: datetime) -> None:
         if agreed.withdrawn is not None:
             raise Forbidden(
-                "contract.withdrawn", "this party has withdrawn from the contract", why="nothing more is signed under it",
+                "contract.withdrawn", "this party has withdrawn from the contract", why="it signs no more under it",
                 remedy="agree on a new contract",
             )  # fmt: skip
         if (successor := self._ledger.successor(agreed.digest)) is not None:
