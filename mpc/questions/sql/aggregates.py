@@ -227,7 +227,7 @@ def _expanded(node: exp.Expr, scope: Scope) -> tuple[str, tuple[Term, ...]]:
         case exp.Column():
             place = _number_column(node, scope)
             return place.text, ((place,),)
-        case exp.Paren():
+        case exp.Paren() | exp.Try():
             return _expanded(node.this, scope)
         case exp.Neg():
             text, terms = _expanded(node.this, scope)

@@ -12,7 +12,7 @@ from mpc.questions.sql.grouping import read_grouping
 from mpc.questions.sql.joins import From, read_from
 from mpc.questions.sql.presentation import read_shown
 from mpc.questions.sql.refusals import forbidden
-from mpc.questions.sql.scope import Scope, name_of
+from mpc.questions.sql.scope import Place, Scope, name_of
 from mpc.questions.sql.tree import parse_select
 from mpc.questions.sql.words import Parts, canonical_text, sentence
 from mpc.questions.terms import Parameter
@@ -38,7 +38,7 @@ def check_sql(name: str, text: str, parameters: Sequence[Parameter], datasets: M
     shown = read_shown(select, scope, grouping, measures)
     _check_every_column_met(select, scope)
     sources = tuple(
-        Source(alias, dataset, tuple(sorted(scope.read[alias] | _subject(dataset))), alias in origin.multiplied)
+        Source(alias, dataset, _read(alias, dataset, scope), alias in origin.multiplied)
         for alias, dataset in scope.sources.items()
     )
     types = tuple((bound, scope.parameters[bound].type) for bound in sorted(scope.bound))
@@ -59,9 +59,12 @@ def check_sql(name: str, text: str, parameters: Sequence[Parameter], datasets: M
     )
 
 
-def _subject(dataset: Dataset) -> set[str]:
-    column = dataset.subject.column
-    return set() if column is None or dataset.subject.identity == "none" else {column}
+def _read(alias: str, dataset: Dataset, scope: Scope) -> tuple[str, ...]:
+    """Return the columns of one source that are read: what the question names, and the subject that is counted."""
+    column = dataset.column(dataset.subject.column or "")
+    if column is not None and dataset.subject.identity != "none":
+        scope.record(Place(alias, dataset, column), "counted")
+    return tuple(sorted(scope.read[alias]))
 
 
 def _where(select: exp.Select, scope: Scope) -> tuple[str | None, set[str]]:
@@ -86,9 +89,8 @@ class _Bearing:
     def __init__(self, origin: From, scope: Scope, everywhere: set[str]) -> None:
         self._aliases = tuple(scope.sources)
         self._protected = [alias for alias in self._aliases if scope.sources[alias].subject.identity != "none"]
-        quiet = {join.alias for join in origin.joins if join.kind == "LEFT" and join.own_unique}
         self._partner = {join.alias: join.partner for join in origin.joins}
-        self._always = self._with_partners((set(self._aliases) - quiet) | everywhere)
+        self._always = self._with_partners((set(self._aliases) - origin.quiet) | everywhere)
 
     def of(self, aliases: frozenset[str]) -> tuple[str, ...]:
         bearing = self._always | self._with_partners(set(aliases))

@@ -75,6 +75,7 @@ class RowExpressions:
         self._scalars: dict[type[exp.Expr], Callable[[exp.Expr], Printed]] = {
             exp.Column: self._column,
             exp.Paren: lambda node: self.scalar(node.this),
+            exp.Try: lambda node: self.scalar(node.this),
             exp.Literal: self._constant,
             exp.Placeholder: self._constant,
             exp.Null: lambda _: Printed("NULL", "null"),
@@ -128,6 +129,11 @@ class RowExpressions:
             return check(node)
         if type(node) in self._predicates:
             return self.predicate(node)
+        if isinstance(node, exp.Star):
+            raise forbidden(
+                "star", "* stands for columns that nobody wrote down", why="a data officer has to read each of them",
+                remedy="name the columns; rows are counted by count(*)",
+            )  # fmt: skip
         raise forbidden(
             "not_in_row", f"{type(node).__name__} stands where a value of one row is wanted",
             why="conditions and groupings look at one row at a time",
@@ -164,7 +170,8 @@ class RowExpressions:
 
     def _arithmetic(self, node: exp.Expr) -> Printed:
         left, right = self._number(node.this), self._number(node.expression)
-        divisor = f"nullif({right.text}, 0)" if isinstance(node, exp.Div | exp.IntDiv | exp.Mod) else right.text
+        may_be_zero = isinstance(node, exp.Div | exp.IntDiv | exp.Mod)
+        divisor = f"nullif({right.text}, 0)" if may_be_zero else right.text
         text = f"({left.text} {_ARITHMETIC[type(node)]} {divisor})"
         return Printed(text, "number", left.places | right.places, partial=True)
 

@@ -1,7 +1,7 @@
 """FROM and JOIN: datasets of the contract, joined by equality on keys that it declares."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sqlglot import exp
@@ -21,10 +21,15 @@ BLANKS = _BLANKS + "\u200a\u2028\u2029\u202f\u205f\u3000"
 
 @dataclass
 class From:
-    """Joins in their order, and the aliases whose rows a join may repeat."""
+    """Joins in their order; the aliases whose rows a join may repeat; those whose join drops and repeats no row.
 
-    joins: list[Join]
-    multiplied: set[str]
+    A unique key is checked in every upload, but not across owners: where a dataset has several, its rows may repeat
+    a key, and counting does not rely on it.
+    """
+
+    joins: list[Join] = field(default_factory=list)
+    multiplied: set[str] = field(default_factory=set)
+    quiet: set[str] = field(default_factory=set)
 
 
 def normalised(text: str, dataset: Dataset) -> str:
@@ -44,7 +49,7 @@ def read_from(select: exp.Select, scope: Scope, datasets: Mapping[str, Dataset])
             "no_source", "the question reads no dataset", why="an answer comes from rows", remedy="write FROM a dataset"
         )
     _add_source(origin.this, scope, datasets)
-    read = From([], set())
+    read = From()
     for node in select.args.get("joins") or []:
         if len(scope.sources) == SOURCES_MAX:
             raise forbidden(
@@ -89,9 +94,11 @@ def _add_join(node: exp.Join, scope: Scope, datasets: Mapping[str, Dataset], rea
             "many_to_many", f"the join of {alias} is many to many", why="rows of different people would be paired",
             remedy="join by a key that the contract declares unique on one side",
         )  # fmt: skip
-    repeats = not partner_unique or partner in read.multiplied
-    if not own_unique:
+    repeats = not (partner_unique and _one_owner(scope.sources[partner])) or partner in read.multiplied
+    if not (own_unique and _one_owner(scope.sources[alias])):
         read.multiplied.update(partners)
+    elif kind == "LEFT":
+        read.quiet.add(alias)
     if repeats:
         read.multiplied.add(alias)
     condition = " AND ".join(_equal(left, right) for left, right in pairs)
@@ -154,6 +161,10 @@ def _is_unique(places: list[Place]) -> bool:
     if not keys or len(columns) != len(places):
         raise _not_a_key(f"{', '.join(sorted(columns))} is no declared key of {dataset.name}")
     return any(key.unique for key in keys)
+
+
+def _one_owner(dataset: Dataset) -> bool:
+    return len(dataset.owners) == 1
 
 
 def _equal(left: Place, right: Place) -> str:

@@ -28,7 +28,7 @@ _TWO_SIDED: tuple[type[exp.Expr], ...] = (
     exp.RegrAvgx, exp.RegrAvgy, exp.RegrSxx, exp.RegrSxy, exp.RegrSyy, exp.PercentileCont,
 )  # fmt: skip
 _ONE_SIDED: tuple[type[exp.Expr], ...] = (
-    exp.Not, exp.Neg, exp.Abs, exp.Floor, exp.Ceil, exp.Ln, exp.Sqrt, exp.Lower, exp.Upper, exp.Trim,
+    exp.Not, exp.Neg, exp.Try, exp.Abs, exp.Floor, exp.Ceil, exp.Ln, exp.Sqrt, exp.Lower, exp.Upper, exp.Trim,
     exp.Year, exp.Month, exp.Day, exp.Quarter, exp.Sum, exp.Avg, exp.CountIf, exp.Stddev, exp.StddevSamp,
     exp.StddevPop, exp.Variance, exp.VariancePop, exp.Median, exp.Skewness, exp.Kurtosis,
 )  # fmt: skip
