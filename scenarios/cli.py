@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from mpc.evidence.claims import ReferenceValues
     from scenarios.rehearsal import Rehearsal
 
-app = typer.Typer(no_args_is_help=True, help="Write studies in Python and rehearse them on synthetic rows.")
-contract_app = typer.Typer(no_args_is_help=True, help="Build contracts.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Write studies in Python and rehearse them on synthetic rows."
+)
+contract_app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 TEMPLATE = Path(__file__).parent / "data" / "template.py.txt"
 

@@ -46,8 +46,8 @@ class Column:
             "unit": self.unit,
             "nullable": self.nullable or bool(self.missing),
             "missing": sorted(self.missing),
-            "minimum": _bound(self.minimum),
-            "maximum": _bound(self.maximum),
+            "minimum": spelled_bound(self.minimum),
+            "maximum": spelled_bound(self.maximum),
             "codes": [{"value": value, "label": label} for value, label in self.codes.items()],
             "filterable": self.filterable,
             "identifier": self.identifier,
@@ -183,7 +183,7 @@ def boolean(
     return Column("boolean", description, nullable=nullable, missing=missing, filterable=filterable)
 
 
-def _bound(value: Bound) -> str | None:
+def spelled_bound(value: Bound) -> str | None:
     """Return a bound in its one spelling: decimal text without exponent or trailing zeros, or ISO text."""
     if value is None:
         return None

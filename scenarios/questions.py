@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from mpc.errors import Misconfigured
 from mpc.table.schema import ColumnType
+from scenarios.columns import spelled_bound
 
 
 class Named(Protocol):
@@ -53,7 +54,8 @@ def one_of(description: str, allowed: Sequence[str], *, type: ColumnType = "cate
 def between(description: str, minimum: int | Decimal, maximum: int | Decimal) -> Parameter:
     """Return a numeric parameter between two inclusive bounds; whole if both of them are."""
     whole = isinstance(minimum, int) and isinstance(maximum, int)
-    return Parameter(description, "integer" if whole else "decimal", None, format(minimum, "f"), format(maximum, "f"))
+    kind: ColumnType = "integer" if whole else "decimal"
+    return Parameter(description, kind, None, spelled_bound(minimum), spelled_bound(maximum))
 
 
 @dataclass(frozen=True)

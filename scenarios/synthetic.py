@@ -23,9 +23,6 @@ from mpc.table.schema import Column, Dataset
 NULL_SHARE = 0.05
 """The share of empty values in a nullable column that is no key."""
 
-KEY_VALUES = 336
-"""How many values a column of a key draws from, so that joins find partners: the hours of a fortnight."""
-
 ROWS_PER_SUBJECT = 5
 """The mean number of rows of a subject that may have many."""
 
@@ -83,15 +80,25 @@ def _key_positions(
     fixed: dict[str, Positions] = {}
     owners = len(dataset.owners)
     for key in sorted(dataset.keys, key=lambda key: key.unique):
-        identifiers = {column.name for column in dataset.columns if column.identifier}
-        pools = [rows * owners if name in identifiers else KEY_VALUES for name in key.columns]
-        sizes = [min(pool, domains[name].size) for pool, name in zip(pools, key.columns, strict=True)]
+        sizes = _pools([domains[name].size for name in key.columns], rows * owners if key.unique else rows)
         if key.unique:
             places = _never_again(sizes, owner, owners)
         else:
             places = [generator.integers(size, size=rows) for size in sizes]
         fixed |= dict(zip(key.columns, places, strict=True))
     return fixed
+
+
+def _pools(sizes: Sequence[int], combinations: int) -> list[int]:
+    """Return from how many values each column of a key draws: all, or so few that there are few enough combinations.
+
+    It depends on the key and the number of rows alone, so datasets that share a key find partners in each other.
+    """
+    pools = list(sizes)
+    for place in sorted(range(len(pools)), key=lambda place: -pools[place]):
+        others = prod(pools) // pools[place]
+        pools[place] = min(pools[place], max(1, combinations // others))
+    return pools
 
 
 def _never_again(sizes: Sequence[int], owner: int, owners: int) -> list[Positions]:

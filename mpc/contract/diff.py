@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mpc.canonical import sha256
 from mpc.contract.terms import Contract
 
 _NAMED_BY = ("name", "party", "value")
@@ -17,7 +18,7 @@ _KINDS = {
     "codes": "code",
     "enclaves": "enclave",
 }
-_LONGEST = 200
+_LONGEST_WORD = 200
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _changes(path: str, old: Any, new: Any) -> Iterator[Change]:  # noqa: ANN401
     elif isinstance(old, list) and isinstance(new, list):
         yield from _list_changes(path, old, new)
     else:
-        yield Change(path, _value(old), _value(new))
+        yield Change(path, _side(old), _side(new))
 
 
 def _list_changes(path: str, old: list[Any], new: list[Any]) -> Iterator[Change]:
@@ -79,7 +80,7 @@ def _list_changes(path: str, old: list[Any], new: list[Any]) -> Iterator[Change]
         if name in before and name in after:
             yield from _changes(f"{path}.{name}", before[name], after[name])
         else:
-            yield Change(f"{path}.{name}", _value(before.get(name)), _value(after.get(name)))
+            yield Change(f"{path}.{name}", _side(before.get(name)), _side(after.get(name)))
     kept = [name for name in before if name in after]
     if kept != [name for name in after if name in before]:
         yield Change(f"{path}.order", ", ".join(before), ", ".join(after))
@@ -89,22 +90,27 @@ def _by_name(members: list[Any]) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for member in members:
         name = next((member[key] for key in _NAMED_BY if key in member), None) if isinstance(member, dict) else None
-        named[_value(member) or "" if name is None else str(name)] = member
+        named[_side(member) or "" if name is None else str(name)] = member
     return named
 
 
-def _value(value: Any) -> str | None:  # noqa: ANN401 - plain JSON of any shape
-    if value is None:
+def _side(value: Any) -> str | None:  # noqa: ANN401 - plain JSON of any shape
+    """Return one side of a change in words. Text stands whole: what is cut off is where a change would hide."""
+    if value is None or value == "":
         return None
     if isinstance(value, dict):
-        spelled = ", ".join(f"{name} {_value(part) or 'none'}" for name, part in value.items())
-    elif isinstance(value, list):
-        spelled = ", ".join(_value(part) or "none" for part in value) or "none"
-    elif isinstance(value, bool):
-        spelled = "yes" if value else "no"
-    else:
-        spelled = str(value)
-    return spelled if len(spelled) <= _LONGEST else f"{spelled[: _LONGEST - 1]}…"
+        return "; ".join(f"{name.replace('_', ' ')} {_side(part) or 'none'}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(_side(part) or "none" for part in value) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    spelled = str(value)
+    return _shortened(spelled) if len(spelled) > _LONGEST_WORD and " " not in spelled else spelled
+
+
+def _shortened(word: str) -> str:
+    """Return a key or certificate as its beginning and its digest, which tells it from every other."""
+    return f"{word[:16]}… (SHA-256 {sha256(word.encode()).hex()})"
 
 
 def _spoken(path: str) -> str:

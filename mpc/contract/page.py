@@ -1,5 +1,6 @@
 """The one page that a data officer reads before signing: its parts as plain values, and as lines to show."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -139,8 +140,13 @@ class Explanation:
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """The page, line by line, for a screen that can show warnings in red."""
-        return tuple(_lines(self))
+        """The page, line by line, for a screen that can show warnings in red.
+
+        Text of the contract stays within its line: nobody's description can pose as a line of the page.
+        """
+        return tuple(
+            line if line.kind == "code" else Line(line.kind, " ".join(line.text.split())) for line in _lines(self)
+        )
 
     @property
     def markdown(self) -> str:
@@ -224,13 +230,16 @@ def _items(texts: Iterable[str], *, none: str | None = None) -> Iterator[Line]:
 
 
 def _marked(line: Line) -> str:
+    if line.kind == "code":
+        fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", line.text))])
+        return f"{fence}sql\n{line.text}\n{fence}\n"
+    text = re.sub(r"([\\`*_<>\[\]#|!])", r"\\\1", line.text)
     return {
-        "title": f"# {line.text}\n",
-        "heading": f"\n## {line.text}\n",
-        "text": f"{line.text}\n",
-        "item": f"- {line.text}",
-        "code": f"```sql\n{line.text}\n```\n",
-        "warning": f"\n> **Warning**: {line.text}\n",
+        "title": f"# {text}\n",
+        "heading": f"\n## {text}\n",
+        "text": f"{text}\n",
+        "item": f"- {text}",
+        "warning": f"\n> **Warning**: {text}\n",
     }[line.kind]
 
 

@@ -4,10 +4,15 @@ import base64
 import copy
 import hashlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import rfc8785
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from mpc.contract.document import parse_contract
 from mpc.contract.terms import Contract
@@ -123,3 +128,21 @@ def key_of() -> Callable[[str], SigningKey]:
 @pytest.fixture
 def spell() -> Callable[[Document], bytes]:
     return spelled
+
+
+@pytest.fixture
+def authority() -> str:
+    """The base64 of a DER certificate, self-signed by a key that nobody keeps."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "attestation keys of south")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2040, 1, 1, tzinfo=UTC))
+        .sign(key, hashes.SHA256())
+    )
+    return base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()

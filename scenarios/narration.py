@@ -1,0 +1,82 @@
+"""How the demo tells its story: headings, steps with the time they took, and a spinner where somebody watches."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.text import Text
+
+from mpc.errors import Refusal, Untrusted
+from parties.cli.screen import FAILED, PASSED
+
+NOTEWORTHY_SECONDS = 0.1
+
+
+class Narrator:
+    """Tells what happens; plain lines when the output is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long the story has lasted."""
+        return time.monotonic() - self._began
+
+    def act(self, title: str) -> None:
+        """Begin a part of the story."""
+        self.console.print(Text(f"\n{title}", "bold cyan"))
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Tell that ``what`` happens, and when the block ends, that it happened."""
+        began = time.monotonic()
+        try:
+            if self.console.is_terminal:
+                with self.console.status(Text(what)):
+                    yield
+            else:
+                yield
+        except BaseException:
+            self.console.print(Text.assemble((f"  {FAILED} ", "red"), what))
+            raise
+        took = time.monotonic() - began
+        self.console.print(
+            Text.assemble(
+                (f"  {PASSED} ", "green"), what, (f"  {took:.1f} s" if took > NOTEWORTHY_SECONDS else "", "dim")
+            )
+        )
+
+    def note(self, text: str, style: str = "") -> None:
+        """Tell one more thing."""
+        self.console.print(Padding(Text(text, style), (0, 0, 0, 4)))
+
+    def show(self, *parts: RenderableType) -> None:
+        """Show tables and panels."""
+        for part in parts:
+            self.console.print(Padding(part, (0, 0, 0, 2)))
+
+    def refused(self, by: str, refusal: Refusal) -> None:
+        """Show a refusal that was promised."""
+        compared = f"expected {_brief(refusal.expected)}, found {_brief(refusal.found)}\n" if refusal.expected else ""
+        text = Text(f"{refusal.what}: {refusal.why}\n{compared}{refusal.remedy}")
+        self.show(
+            Panel(text, title=Text(f"refused by {by} · {refusal.code}"), title_align="left", border_style="yellow")
+        )
+
+
+def promise(kept: bool, what: str) -> None:
+    """Refuse to go on when something that the demo promises did not happen."""
+    if not kept:
+        raise Untrusted(
+            "demo.promise", f"the demo's promise is broken: {what}", why="what happened is not what was promised",
+            remedy="run with --keep, and report it together with the logs",
+        )  # fmt: skip
+
+
+def _brief(text: str | None) -> str:
+    return "nothing" if text is None else text if len(text) <= 24 else f"{text[:16]}…"  # noqa: PLR2004 - a line's width

@@ -1,0 +1,112 @@
+"""The same questions over everybody's rows in one place: what a joint answer replaces, and what it must equal.
+
+Only a demo can do this, for it plays every party. The answers come from DuckDB over the pooled rows, by SQL that was
+written for it here, and from scipy: nothing of the enclave's engines or rules takes part.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from scipy.stats import chi2_contingency
+
+from mpc.contract.terms import Computation, Contract
+from mpc.questions.terms import StatisticsQuestion
+from parties.config import Config
+from parties.report.view import Report, ReportTable
+from parties.sources import batches
+
+Row = dict[str, Any]
+
+
+class Pooled:
+    """Every owner's rows of every dataset, in the clear, in this process."""
+
+    def __init__(self, contract: Contract, configs: Iterable[Config]) -> None:
+        settings = list(configs)
+        self._contract = contract
+        self._database = duckdb.connect(":memory:", config={"threads": "1"})
+        for dataset in contract.datasets:
+            rows = [
+                batch
+                for config in settings
+                if config.party.name in dataset.owners
+                for batch in batches(dataset, config.datasets[dataset.name])
+            ]
+            self._database.register(dataset.name, pa.Table.from_batches(rows))
+
+    def rows_of(self, config: Config, dataset: str) -> int:
+        """Return how many rows one owner brought."""
+        owned = self._contract.dataset(dataset)
+        return 0 if owned is None else sum(batch.num_rows for batch in batches(owned, config.datasets[dataset]))
+
+    def differences(self, report: Report) -> tuple[int, list[str]]:
+        """Return how many released cells were compared, and each that differs by more than its last released digit."""
+        computation = self._contract.computation(report.computation)
+        assert computation is not None  # noqa: S101 - a report is of a computation of its contract
+        compared, wrong = 0, []
+        for table in report.tables:
+            pooled = self._answer(computation, table)
+            for row in table.rows:
+                expected = pooled.get(tuple(row[position].value for position in table.keys))
+                for position in table.measures:
+                    cell, name = row[position], table.columns[position].name
+                    if cell.withheld:
+                        continue
+                    compared += 1
+                    if expected is None or not _same(cell.value, expected[name], report.rules.significant_digits):
+                        wrong.append(f"{report.computation}.{name}")
+        return compared, wrong
+
+    def _answer(self, computation: Computation, table: ReportTable) -> Mapping[tuple[Any, ...], Row]:
+        question = computation.question
+        if question.kind == "sql":
+            rows = self._rows(question.text)
+        elif table.name == "chi_square":
+            rows = [self._chi_square(question)]
+        else:
+            rows = self._rows(_summary(question) if question.method == "summary" else _crosstab(question))
+        keys = [table.columns[position].name for position in table.keys]
+        return {tuple(row[key] for key in keys): row for row in rows}
+
+    def _rows(self, text: str) -> list[Row]:
+        found: list[Row] = self._database.sql(text).to_arrow_table().to_pylist()
+        return found
+
+    def _chi_square(self, question: StatisticsQuestion) -> Row:
+        down, across = question.arguments["row"][0], question.arguments["column"][0]
+        counts = {
+            (row[down], row[across]): row["n"] for row in self._rows(_crosstab(question)) if None not in row.values()
+        }
+        levels = [sorted({key[place] for key in counts}) for place in (0, 1)]
+        test = chi2_contingency([[counts.get((a, b), 0) for b in levels[1]] for a in levels[0]], correction=False)
+        return {"chi_square": test.statistic, "degrees_of_freedom": test.dof, "p_value": test.pvalue}
+
+
+def _summary(question: StatisticsQuestion) -> str:
+    by = ", ".join(question.arguments.get("by", ()))
+    asked = [
+        f"count({name}) AS {name}_n, avg({name}) AS {name}_mean, stddev_samp({name}) AS {name}_sd"
+        for name in question.arguments["columns"]
+    ]
+    return f"SELECT {', '.join([by, *asked])} FROM {question.dataset} GROUP BY {by}"  # noqa: S608 - names of the contract
+
+
+def _crosstab(question: StatisticsQuestion) -> str:
+    down, across = question.arguments["row"][0], question.arguments["column"][0]
+    return (
+        f"SELECT {down}, {across}, count(*) AS n FROM {question.dataset} "  # noqa: S608 - names of the contract
+        f"WHERE {down} IS NOT NULL AND {across} IS NOT NULL GROUP BY CUBE ({down}, {across})"
+    )
+
+
+def _same(released: object, pooled: object, digits: int) -> bool:
+    """Tell whether a released value is the pooled one: whole numbers exactly, others to their last released digit."""
+    if not isinstance(released, float) or not isinstance(pooled, float):
+        return released == pooled
+    if pooled == 0:
+        return released == 0
+    unit = 10.0 ** (math.floor(math.log10(abs(pooled))) - digits + 1)
+    return abs(released - pooled) <= unit
