@@ -35,8 +35,8 @@ class Term(BaseModel):
 def _plain_text(text: str) -> str:
     if unicodedata.normalize("NFC", text) != text:
         raise ValueError("text must be in Unicode NFC")
-    if any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co"} and char != "\n" for char in text):
-        raise ValueError("text must hold no control, format or private-use characters")
+    if any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} and char != "\n" for char in text):
+        raise ValueError("text must hold no control, format, separator or private-use characters")
     if not _BIDIRECTIONAL.isdisjoint(text):
         raise ValueError("text must hold no bidirectional controls")
     return text
@@ -63,7 +63,10 @@ Timestamp = Annotated[
     AfterValidator(_real_time),
 ]
 Whole = Annotated[str, StringConstraints(pattern=r"^(0|-?[1-9][0-9]{0,18})$"), AfterValidator(_whole_number)]
-Decimal = Annotated[str, StringConstraints(pattern=r"^-?(0|[1-9][0-9]{0,37})(\.[0-9]{0,37}[1-9])?$")]
+Decimal = Annotated[  # one spelling a number: no trailing zeros, and no negative zero
+    str,
+    StringConstraints(pattern=r"^(0|-?[1-9][0-9]{0,37}|-?(0|[1-9][0-9]{0,37})\.[0-9]{0,37}[1-9])$"),
+]
 
 
 def parse_time(text: str) -> datetime:
@@ -73,7 +76,9 @@ def parse_time(text: str) -> datetime:
 
 def format_time(time: datetime) -> str:
     """Return an aware time as ``YYYY-MM-DDTHH:MM:SSZ``, cut to whole seconds."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if time.tzinfo is None:
+        raise ValueError("a time without a zone is no time")
+    return time.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 def sha256(data: bytes | memoryview) -> bytes:
@@ -130,7 +135,8 @@ def parse_json(kind: type[AnyTerm], raw: bytes, *, what: str, max_bytes: int = J
 
 def json_depth(raw: bytes) -> int:
     """Return the deepest nesting of brackets outside strings; works on any bytes and parses nothing."""
-    bare = re.sub(rb'"(?:[^"\\]|\\.)*"', b"", raw)
+    # A string that is never closed is taken to the end: giving up on it would start anew at each quote within.
+    bare = re.sub(rb'"(?:[^"\\]|\\.)*+"?', b"", raw, flags=re.DOTALL)
     depth = deepest = 0
     for bracket in re.findall(rb"[\[\]{}]", bare):
         depth += 1 if bracket in b"[{" else -1
@@ -171,10 +177,21 @@ def canonical_cbor(value: Any) -> bytes:  # noqa: ANN401 - CBOR is a format of a
     return cbor2.dumps(value, canonical=True)
 
 
+def _refuse_tag(*_decoder_and_tag: object) -> None:
+    raise ValueError("a tagged value is not a plain one")
+
+
+# The tags that cbor2 decodes by itself (its documentation, "Decoding tags"); the hook refuses all others. Some of them
+# run code on what they hold: regular expressions, messages, numbers of any size.
+_NO_TAGS = dict.fromkeys(
+    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799), _refuse_tag
+)
+
+
 def parse_cbor(raw: bytes, *, what: str, max_bytes: int) -> Any:  # noqa: ANN401
     """Return the plain value that ``raw`` deterministically spells, or raise ``Malformed``.
 
-    Trailing bytes, duplicate keys and every other spelling refuse, as the value would not encode to ``raw``.
+    Tags, trailing bytes, duplicate keys and every other spelling refuse.
     """
     refusal = Malformed(
         "cbor.invalid", f"{what} is not deterministic CBOR",
@@ -188,7 +205,10 @@ def parse_cbor(raw: bytes, *, what: str, max_bytes: int) -> Any:  # noqa: ANN401
         )  # fmt: skip
     try:
         stream = BytesIO(raw)
-        value = cbor2.load(stream, max_depth=CBOR_MAX_DEPTH)
+        value = cbor2.load(
+            stream, max_depth=CBOR_MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False,
+            tag_hook=_refuse_tag, semantic_decoders=_NO_TAGS,
+        )  # fmt: skip
         whole = not stream.read(1) and canonical_cbor(value) == raw
     except (cbor2.CBORError, ValueError, TypeError, RecursionError, OverflowError, MemoryError):
         raise refusal from None
