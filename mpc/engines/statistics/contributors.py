@@ -71,7 +71,7 @@ class Tallies:
         """Return counts in which a subject that several owners know is one; it stays when one of them goes."""
         parts = [self._kept[column, owner].distinct(cells) for owner in self._owners]
         tagged = [part.append_column("owner", pa.array(np.full(part.num_rows, i))) for i, part in enumerate(parts)]
-        pairs = pa.concat_tables(tagged).group_by(["cell", "subject"])
+        pairs = pa.concat_tables(tagged, promote_options="default").group_by(["cell", "subject"])
         met = pairs.aggregate([("owner", "min"), ("owner", "max")])
         cell, first, last = (np.asarray(met.column(name)) for name in ("cell", "owner_min", "owner_max"))
         total = np.bincount(cell, minlength=size)
