@@ -109,7 +109,7 @@ scenario = Scenario(
     },
 )  # fmt: skip
 
-REFUSED_QUESTION = "SELECT pid, age, nodes FROM patients WHERE age > 80"
+REFUSED_QUESTION = "SELECT pid, age, nodes FROM patients WHERE grade = '3'"
 """A question that no contract can hold: it asks for patients, not for an answer about them. Identifiers may stand only
 in joins and distinct counts, and values leave only inside aggregates or as groups of a filterable column.
 """

@@ -7,6 +7,7 @@ same code that the enclave reads them with.
 from collections.abc import Mapping
 from typing import Literal
 
+from mpc.canonical import digest_of
 from mpc.contract.diff import diff
 from mpc.contract.document import read_questions, strictest
 from mpc.contract.page import (
@@ -68,6 +69,7 @@ def explain(contract: Contract, digest: bytes, *, party: str | None, previous: C
         withdrawal_destroys=DESTROYED,
         withdrawal_cannot_recall=NOT_RECALLED,
         changes=None if previous is None else diff(previous, contract),
+        compared_with_its_predecessor=None if previous is None else digest_of(previous).hex() == contract.supersedes,
     )
 
 

@@ -128,6 +128,7 @@ class Explanation:
     withdrawal_destroys: tuple[str, ...]
     withdrawal_cannot_recall: tuple[str, ...]
     changes: tuple[Change, ...] | None
+    compared_with_its_predecessor: bool | None
 
     def as_data(self) -> dict[str, Any]:
         """Return the whole page as plain data, for ``--json``."""
@@ -168,6 +169,8 @@ def _lines(page: Explanation) -> Iterator[Line]:
             yield Line("warning", f"The {enclave.format} enclave's evidence can be forged by {enclave.forged_by}.")
     if page.changes is not None:
         yield Line("heading", "What changed since the contract signed before")
+        if not page.compared_with_its_predecessor:
+            yield Line("warning", "The contract compared with is not the one that this contract says it supersedes.")
         yield from _items((change.words for change in page.changes), none="Nothing.")
     yield Line("heading", "Who takes part")
     yield from _items(map(_party_sentence, page.parties))

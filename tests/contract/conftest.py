@@ -28,7 +28,7 @@ def signing_key(name: str) -> SigningKey:
 
 
 def column(name: str, kind: str, **changes: Any) -> Document:
-    plain = {
+    plain: Document = {
         "name": name, "description": f"the {name}", "type": kind, "precision": None, "scale": None, "unit": None,
         "nullable": False, "missing": [], "minimum": None, "maximum": None, "codes": [], "filterable": False,
         "identifier": False,

@@ -159,3 +159,16 @@ def test_no_text_of_the_contract_poses_as_a_line_of_the_page(
     assert "\n  - nothing is ever let out" not in page.text
     assert all("\n" not in line.text for line in page.lines if line.kind != "code")
     assert "<b>" not in page.markdown.replace("\\<b", "")
+
+
+def test_a_comparison_with_another_contract_than_the_superseded_one_is_a_warning(
+    document: Document, contract: Contract, raw: bytes, spell: Spell
+) -> None:
+    def warned(page: Explanation) -> bool:
+        return any("not the one" in line.text for line in page.lines if line.kind == "warning")
+
+    assert warned(explain(contract, b"", party=None, previous=contract))
+    document["supersedes"] = sha256(raw).hex()
+    successor = parse_contract(spell(document))
+    assert not warned(explain(successor, b"", party=None, previous=contract))
+    assert not warned(explain(successor, b"", party=None))
