@@ -34,6 +34,12 @@ class Stage:
 
     folder: Path
     actors: list[Actor] = field(default_factory=list)
+    ended: list[Actor] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether processes were started and all of them have ended."""
+        return bool(self.ended) and all(actor.process.poll() is not None for actor in (*self.actors, *self.ended))
 
     def start(self, name: str, arguments: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Actor:
         """Start ``python -m …arguments`` as ``name``; its output goes to a log file in the stage's folder."""
@@ -69,10 +75,12 @@ class Stage:
     def end(self, actor: Actor) -> None:
         """End one process with all that it started."""
         self.actors.remove(actor)
+        self.ended.append(actor)
         _end([actor])
 
     def clear(self) -> None:
         """End every process with all that it started, the last one first."""
+        self.ended += self.actors
         _end(self.actors[::-1])
         self.actors.clear()
 
@@ -95,6 +103,15 @@ def stage(folder: Path) -> Iterator[Stage]:
     finally:
         opened.clear()
         signal.signal(signal.SIGTERM, before)
+
+
+def serve_coordinator(scene: Stage, name: str, port: int, **environment: str) -> None:
+    """Start a coordinator that listens on ``port`` of loopback, with a state folder of its own."""
+    state = scene.folder / name
+    state.mkdir(mode=0o700)
+    listen = ["--listen", f"127.0.0.1:{port}", "--state", str(state)]
+    arguments = ["mpc.coordinator", "serve", "--attester", "simulated", *listen]
+    scene.start(f"{name}-process", arguments, environment=environment)
 
 
 def free_port() -> int:
