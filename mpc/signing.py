@@ -12,12 +12,14 @@ from typing import Annotated, Literal
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from pydantic import Field
 
 from mpc.canonical import Base64, Hex32, Term, canonical_json, parse_json, sha256
 from mpc.errors import Malformed, Untrusted
 
 ENVELOPE_MAX_BYTES = 2 << 20
+_FIELD = 2**255 - 19
 
 
 class Purpose(StrEnum):
@@ -61,12 +63,31 @@ class VerifyingKey:
         return sha256(self.raw).hex()
 
     def verify(self, signature: bytes, purpose: Purpose, body: bytes) -> bool:
-        """Tell whether ``signature`` is this key's over ``body`` for ``purpose``."""
+        """Tell whether ``signature`` is this key's over ``body`` for ``purpose``; nothing is a key of small order's."""
         try:
+            if _has_small_order(self.raw):
+                return False
             Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, pre_authentication_encoding(purpose, body))
         except (InvalidSignature, ValueError):
             return False
         return True
+
+
+def _has_small_order(raw: bytes) -> bool:
+    """Tell whether an Ed25519 point has order 1, 2, 4 or 8: under such a key one signature fits many messages.
+
+    RFC 8032 leaves that check to us. On the birationally equivalent curve, u = (1 + y) / (1 - y) (RFC 7748, 4.1), any
+    clamped scalar takes exactly these points to zero, which the exchange refuses (6.1).
+    """
+    y = int.from_bytes(raw, "little") % 2**255 % _FIELD
+    u = (1 + y) * pow(1 - y, _FIELD - 2, _FIELD) % _FIELD
+    try:
+        X25519PrivateKey.from_private_bytes(bytes(32)).exchange(
+            X25519PublicKey.from_public_bytes(u.to_bytes(32, "little"))
+        )
+    except ValueError:
+        return True
+    return False
 
 
 class SigningKey:
