@@ -215,7 +215,9 @@ def _placed(config: Config, folder: Path) -> Config:
 
 
 def _misconfigured(error: ValidationError, text: str) -> Misconfigured:
-    first = error.errors(include_url=False, include_input=False)[0]
+    errors = error.errors(include_url=False, include_input=False)
+    # A typing error makes two, one of them misleading: that the right name is missing.
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     path = tuple(str(part) for part in first["loc"])
     section, setting = ".".join(path[:-1]) or "(top)", path[-1] if path else ""
     field = ".".join(path)

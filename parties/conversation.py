@@ -4,6 +4,7 @@ A conversation begins with the boot's appraisal and never outlives its certifica
 instance, another conversation. What is signed comes from ``parties.signatory``; what is learned goes to the ledger.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +36,7 @@ from parties.submission import Submission
 TOKEN_USE = 0.8
 """The part of a token's life after which a new one is asked for."""
 
+_AGREE_BYTES = 1 << 20
 _BEGIN_ANEW = frozenset({"upload.position", "upload.stopped"})
 _LOGGED = frozenset({"dataset", "run", "instance", "code", "action"})
 log = structlog.get_logger("sealroom.party")
@@ -125,7 +127,7 @@ class Conversation:
     def exchange_consents(self) -> bool:
         """Hand in the signatures held here and take the others'; return whether everybody has signed."""
         raw, ledger = self._agreed.raw, self._party.ledger
-        reply = self._channel.agree(raw, ledger.consents(self.contract))
+        reply = self._channel.agree(raw, _that_fit(ledger.consents(self.contract)))
         if reply.contract != raw:
             raise Untrusted(
                 "agree.contract", "the coordinator holds another contract", why="its bytes are not those signed here",
@@ -345,6 +347,16 @@ class Conversation:
 
     def _record(self, kind: str, **data: object) -> None:
         self._party.record(kind, self.contract, **data)
+
+
+def _that_fit(consents: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Return this party's own consent, which is held first, and as many more as one message takes."""
+    sizes = itertools.accumulate(map(len, consents))
+    return tuple(
+        consent
+        for place, (consent, size) in enumerate(zip(consents, sizes, strict=True))
+        if place == 0 or size < _AGREE_BYTES
+    )
 
 
 def _sealing_key(attested: AttestedKey) -> PublicSealingKey:

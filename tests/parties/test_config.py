@@ -67,7 +67,7 @@ def test_a_typing_error_deep_within_is_met_alike() -> None:
     refused = refusal_of(text)
     assert refused.field == "datasets.patients.columns.age.frm"
     assert refused.remedy == "did you mean `from`?"
-    assert "(line 14)" in refused.what
+    assert "(line 15)" in refused.what
 
 
 def test_an_unknown_section_lists_those_there_are() -> None:
