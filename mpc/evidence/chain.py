@@ -41,7 +41,7 @@ _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 @dataclass(frozen=True)
 class SignatureAlgorithm:
-    """``kind`` as asn1crypto names it, the hash's name, and the salt's length under RSA-PSS."""
+    """``kind`` as asn1crypto names it, the hash's name, and the salt's length under RSA-PSS (None: any)."""
 
     kind: str
     hash: str | None
@@ -280,11 +280,15 @@ def _algorithm(algorithm: algos.SignedDigestAlgorithm) -> SignatureAlgorithm:
 
 
 def _verifies(certificate: Certificate, spki: bytes) -> bool:
+    return verify_signature(load_key(spki), certificate.signature, certificate.signed, certificate.algorithm)
+
+
+def load_key(spki: bytes) -> object:
+    """Return the public key of a DER SubjectPublicKeyInfo, or None when there is no such key."""
     try:
-        key = load_der_public_key(spki)
-        return verify_signature(key, certificate.signature, certificate.signed, certificate.algorithm)
+        return load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm):
-        return False
+        return None
 
 
 def verify_signature(key: object, signature: bytes, signed: bytes, algorithm: SignatureAlgorithm) -> bool:
@@ -295,7 +299,7 @@ def verify_signature(key: object, signature: bytes, signed: bytes, algorithm: Si
             case "rsassa_pkcs1v15", rsa.RSAPublicKey() if chosen and key.key_size >= RSA_MIN_BITS:
                 key.verify(signature, signed, padding.PKCS1v15(), chosen)
             case "rsassa_pss", rsa.RSAPublicKey() if chosen and key.key_size >= RSA_MIN_BITS:
-                salt = algorithm.salt_bytes or 0
+                salt = padding.PSS.AUTO if algorithm.salt_bytes is None else algorithm.salt_bytes
                 key.verify(signature, signed, padding.PSS(padding.MGF1(chosen), salt), chosen)
             case "ecdsa", ec.EllipticCurvePublicKey() if chosen and key.curve.name in _CURVES:
                 key.verify(signature, signed, ec.ECDSA(chosen))

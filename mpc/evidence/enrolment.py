@@ -27,7 +27,6 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    load_der_public_key,
     load_pem_private_key,
 )
 
@@ -38,6 +37,7 @@ from mpc.evidence.chain import (
     EXTENDED_KEY_USAGE,
     SUBJECT_ALTERNATIVE_NAME,
     fingerprint,
+    load_key,
     parse_certificate,
     verify_chain,
 )
@@ -124,7 +124,7 @@ class Authority:
             raise _wrong_authority("the key file is not an unencrypted PEM key") from None
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise _wrong_authority("the key is not of an elliptic curve")
-        if load_der_public_key(parse_certificate(certificate).spki) != key.public_key():
+        if load_key(parse_certificate(certificate).spki) != key.public_key():
             raise _wrong_authority("the certificate is another key's")
         return cls(key, certificate)
 
@@ -138,7 +138,7 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"attestation key {public.name.hex()[:32]}")])
         validity = (at, min(at + lifetime, issuer.not_valid_after_utc))
         certificate = (
-            _builder(issuer.subject, subject, load_der_public_key(public.spki), validity, authority=False)
+            _builder(issuer.subject, subject, load_key(public.spki), validity, authority=False)
             .add_extension(x509.ExtendedKeyUsage([x509.ObjectIdentifier(ATTESTATION_KEY_USAGE)]), critical=False)
             .sign(self._key, hashes.SHA384())
         )
@@ -198,7 +198,7 @@ def make_credential(endorsement_spki: bytes, name: bytes, secret: bytes, *, rand
 
     As TPM2_MakeCredential does for a key of the default template (SHA-256, AES-128-CFB; EK Credential Profile, B.3.3).
     """
-    key = load_der_public_key(endorsement_spki)
+    key = load_key(endorsement_spki)
     if not isinstance(key, rsa.RSAPublicKey):
         raise Malformed(
             "enrolment.endorsement_key", "the machine is not enrolled", why="its endorsement key is not an RSA key",

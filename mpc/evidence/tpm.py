@@ -28,21 +28,19 @@ from datetime import datetime
 from hmac import compare_digest
 from typing import Any, Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from mpc.canonical import format_time, labelled_cbor, parse_labelled_cbor, sha256
 from mpc.errors import Malformed
 from mpc.evidence.chain import (
     CHAIN_MAX_CERTIFICATES,
     EXTENDED_KEY_USAGE,
-    HASHES,
     SUBJECT_ALTERNATIVE_NAME,
     Certificate,
     Chain,
     SignatureAlgorithm,
     fingerprint,
+    load_key,
     parse_certificate,
     verify_chain,
     verify_signature,
@@ -258,12 +256,9 @@ def _verify_signer(attest: Attest, public: Public, checks: Checks) -> None:
 def _verify_signature(evidence: TpmEvidence, checks: Checks) -> None:
     signature = evidence.signature
     value = signature.value if isinstance(signature.value, bytes) else encode_dss_signature(*signature.value)
-    # TPM 2.0 fixes the salt of RSAPSS only loosely; the TPMs in the field use the hash's length (Part 1, B.7).
-    algorithm = SignatureAlgorithm(signature.scheme, signature.hash, HASHES[signature.hash].digest_size)
-    try:
-        passed = verify_signature(load_der_public_key(evidence.spki), value, evidence.attest.raw, algorithm)
-    except (ValueError, UnsupportedAlgorithm):
-        passed = False
+    # The salt of RSAPSS is as long as the hash in some TPMs and as long as possible in others (Part 1, B.7).
+    algorithm = SignatureAlgorithm(signature.scheme, signature.hash, salt_bytes=None)
+    passed = verify_signature(load_key(evidence.spki), value, evidence.attest.raw, algorithm)
     checks.require(
         "signature", expected="the attestation key's over the quote", found="such" if passed else "another",
         passed=passed, why="signature does not verify", remedy="ask the enclave for fresh evidence",

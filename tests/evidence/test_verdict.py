@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from mpc.canonical import canonical_json, sha256
@@ -14,6 +16,7 @@ from mpc.errors import Malformed, Refusal
 from mpc.evidence import simulated
 from mpc.evidence.appraisal import Exceptions
 from mpc.evidence.claims import SimulatedReference, TpmReference
+from mpc.evidence.tpm_structures import parse_public
 from mpc.evidence.verdict import Verdict, examine, parse_reference, show
 from tests.evidence.tpm_forge import NOW, PCRS, Forge, ecc_public, sized
 
@@ -209,3 +212,22 @@ def test_a_reference_file_is_what_a_contract_would_say() -> None:
         with pytest.raises(Malformed) as caught:
             parse_reference(raw)
         assert caught.value.code == "evidence.reference"
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecc"])
+def test_the_public_area_and_the_pem_file_name_one_key(kind: str) -> None:
+    area = parse_public(read(f"tpm/swtpm-{kind}.ak.pub")[2:])
+    key = load_pem_public_key(read(f"tpm/swtpm-{kind}.ak.pem"))
+    assert area.spki == key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.mark.parametrize("salt", [32, padding.PSS.MAX_LENGTH])
+def test_rsapss_with_either_length_of_salt_is_believed(salt: Any) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    attest = FORGE.attest(public=ecc_public(FORGE.key))
+    value = key.sign(attest, padding.PSS(padding.MGF1(hashes.SHA256()), salt), hashes.SHA256())
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    for scheme, accepted in ((0x16, True), (0x14, False)):
+        signature = scheme.to_bytes(2) + b"\0\x0b" + sized(value)
+        pieces = [signature, b"".join(PCRS.values()), pem]
+        assert examine(attest, at=NOW, endorsements=pieces).accepted is accepted
