@@ -61,32 +61,51 @@ scenario = Scenario(
     valid_for=timedelta(days=30),
     computations={
         "patients_by_hormone_therapy": sql(
-            "SELECT hormon, size_class, count(*) AS patients FROM patients GROUP BY hormon, size_class "
-            "ORDER BY hormon, size_class",
+            """
+            SELECT hormon, size_class, count(*) AS patients
+            FROM patients
+            GROUP BY hormon, size_class
+            ORDER BY hormon, size_class
+            """,
             purpose="How many patients with each tumour size had hormone therapy.",
             recipients=[rotterdam, gbsg, university],
             runs=3,
             unattended=3,
         ),
         "patients_by_grade": sql(
-            "SELECT grade, hormon, count(*) AS patients FROM patients GROUP BY grade, hormon ORDER BY grade, hormon",
+            """
+            SELECT grade, hormon, count(*) AS patients
+            FROM patients
+            GROUP BY grade, hormon
+            ORDER BY grade, hormon
+            """,
             purpose="How many patients of each grade had hormone therapy. Grade 1 was recorded at one hospital only.",
             recipients=[rotterdam, gbsg, university],
             runs=3,
             unattended=3,
         ),
         "disease_by_therapy": sql(
-            "SELECT hormon, count(*) AS patients, avg(age) AS mean_age, stddev_samp(age) AS sd_age, "
-            "avg(size_mm) AS mean_size, stddev_samp(size_mm) AS sd_size, "
-            "avg(nodes) AS mean_nodes, stddev_samp(nodes) AS sd_nodes "
-            "FROM patients GROUP BY hormon ORDER BY hormon",
+            """
+            SELECT hormon, count(*) AS patients,
+                   avg(age) AS mean_age, stddev_samp(age) AS sd_age,
+                   avg(size_mm) AS mean_size, stddev_samp(size_mm) AS sd_size,
+                   avg(nodes) AS mean_nodes, stddev_samp(nodes) AS sd_nodes
+            FROM patients
+            GROUP BY hormon
+            ORDER BY hormon
+            """,
             purpose="Age, tumour size and lymph nodes with and without hormone therapy.",
             runs=3,
             unattended=3,
         ),
         "recurrence": sql(
-            "SELECT hormon, size_class, count(*) AS patients, avg(rfs_event) AS recurrence_rate, "
-            "avg(rfs_days) AS mean_days FROM patients GROUP BY hormon, size_class ORDER BY hormon, size_class",
+            """
+            SELECT hormon, size_class, count(*) AS patients,
+                   avg(rfs_event) AS recurrence_rate, avg(rfs_days) AS mean_days
+            FROM patients
+            GROUP BY hormon, size_class
+            ORDER BY hormon, size_class
+            """,
             purpose="How often the disease returned, or the patient died, by therapy and tumour size.",
             runs=3,
             unattended=3,

@@ -1,5 +1,6 @@
 """The questions of a scenario: ``sql("SELECT …")`` and ``statistics.summary(…)``, and parameters of them."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -101,7 +102,7 @@ def sql(
     Joins by equality on declared keys; WHERE, FILTER and GROUP BY on ``filterable`` columns; aggregates over one
     column or arithmetic of columns of one row. What may not be asked is refused when the contract is built.
     """
-    question = {"kind": "sql", "text": text.strip()}
+    question = {"kind": "sql", "text": inspect.cleandoc(text)}
     return Computation(question, purpose, _names(recipients), runs, unattended, parameters or {})
 
 

@@ -19,8 +19,10 @@ from mpc.contract.page import (
     Explanation,
     PartyLine,
     many,
+    share,
 )
 from mpc.contract.terms import Computation, Contract
+from mpc.errors import Misconfigured
 from mpc.evidence.claims import ReferenceValues, SimulatedReference
 from mpc.questions import CheckedQuestion
 from mpc.questions.terms import Parameter, SqlQuestion
@@ -47,9 +49,15 @@ def explain(contract: Contract, digest: bytes, *, party: str | None, previous: C
     Args:
         contract: a checked contract.
         digest: the 32-byte SHA-256 of its bytes.
-        party: whose datasets come first and are called "yours".
+        party: whose datasets come first and are called "yours"; ``Misconfigured`` for who is no party.
         previous: the contract that the party signed before, to show what changed.
     """
+    if party is not None and contract.party(party) is None:
+        raise Misconfigured(
+            "contract.party.not_me", f"{party} is no party of this contract", why="there is no page for it",
+            remedy="name a party of the contract", field="party", found=party,
+            expected=" or ".join(each.name for each in contract.parties),
+        )  # fmt: skip
     checked = read_questions(contract)
     uses = {name: question.uses for name, question in checked.items()}
     datasets = tuple(_dataset_page(dataset, uses, contract, party) for dataset in contract.datasets)
@@ -186,7 +194,7 @@ def _rules(contract: Contract) -> tuple[str, ...]:
     )
     return (
         f"a cell is released only if at least {rules.threshold} different subjects stand behind it",
-        f"and as many are left after the rows of any {many(rules.coalition, 'single party', 'parties')} are taken away",
+        "where several parties bring subjects of one kind, as many must be left without any single party's rows",
         zeros,
         "cells from which a withheld one could be worked out are withheld too",
         f"released numbers are rounded to {many(rules.significant_digits, 'significant digit')}",
@@ -225,7 +233,7 @@ def _validity(contract: Contract) -> tuple[str, ...]:
     limits = contract.limits
     return (
         f"from {contract.valid_from} until {contract.valid_until}, both UTC",
-        f"at most {many(runs, 'run')} in all, of which {unattended or 'none'} without a person at the owners",
+        f"at most {many(runs, 'run')} in all, of which {share(unattended, runs)} without a person at the owners",
         f"at most {many(refreshes, 'refresh', 'refreshes')} of rows" if refreshes else "no rows are ever replaced",
         f"one check of the enclave may be relied on for {many(contract.attested_key_seconds, 'second')}",
         f"an upload holds at most {limits.upload_mib} MiB",

@@ -212,7 +212,7 @@ def _computation_lines(computation: ComputationPage) -> Iterator[Line]:
     yield Line(
         "text",
         f"Received by {_and(computation.recipients)}; at most {many(computation.runs, 'run')}, "
-        f"{computation.unattended or 'none'} of them without a person.",
+        f"{share(computation.unattended, computation.runs)} of them without a person.",
     )
 
 
@@ -266,3 +266,8 @@ def many(count: int, one: str, several: str | None = None) -> str:
     if count == 1:
         return one if " " in one else f"1 {one}"
     return f"{count} {several or f'{one}s'}"
+
+
+def share(part: int, whole: int) -> str:
+    """Return how many of ``whole`` things are meant: none, all, or their number."""
+    return "none" if part == 0 else "all" if part == whole else str(part)

@@ -8,6 +8,7 @@ from mpc.contract.document import parse_contract
 from mpc.contract.explain import Explanation, explain
 from mpc.contract.page import COUNTED, NEVER_READ
 from mpc.contract.terms import Contract
+from mpc.errors import Misconfigured
 from mpc.signing import SigningKey
 
 Document = dict[str, Any]
@@ -98,7 +99,7 @@ def test_the_rules_are_the_strictest_and_say_whose_they_are(document: Document, 
     assert "at least 50 different subjects" in rules
     assert "North asks for the profile standard (at least 10)" in rules
     assert "South asks for the profile ads (at least 50)" in rules
-    assert "any single party" in rules
+    assert "without any single party's rows" in rules
 
 
 def test_validity_refreshes_and_what_is_superseded_are_said(document: Document, spell: Spell) -> None:
@@ -172,3 +173,15 @@ def test_a_comparison_with_another_contract_than_the_superseded_one_is_a_warning
     successor = parse_contract(spell(document))
     assert not warned(explain(successor, b"", party=None, previous=contract))
     assert not warned(explain(successor, b"", party=None))
+
+
+def test_there_is_no_page_for_who_is_no_party(contract: Contract) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        explain(contract, b"", party="east")
+    assert caught.value.code == "contract.party.not_me"
+
+
+@pytest.mark.parametrize(("unattended", "said"), [(0, "none of them"), (2, "2 of them"), (3, "all of them")])
+def test_runs_without_a_person_are_counted(document: Document, spell: Spell, unattended: int, said: str) -> None:
+    document["computations"][0]["unattended"] = unattended
+    assert f"at most 3 runs, {said} without a person" in explained(document, spell).text
