@@ -208,8 +208,9 @@ class _Distinct:
             return
         self._rows += keys.num_rows
         if self._ordered:
-            chain = keys if self._last is None else pa.concat_tables([self._last, keys])
-            self._ordered = _strictly_increasing(chain)
+            self._ordered = _strictly_increasing(keys) and (
+                self._last is None or _strictly_increasing(pa.concat_tables([self._last, keys.slice(0, 1)]))
+            )
             # A slice would keep its whole batch alive.
             self._last = keys.take([keys.num_rows - 1])
         self._keep(keys)
@@ -235,16 +236,17 @@ class _Distinct:
     def finish(self) -> None:
         if self._ordered or not self._kept:
             return
-        kept = pa.concat_tables(self._kept)
-        if kept.group_by(kept.column_names).aggregate([]).num_rows != kept.num_rows:
+        if _repeats(pa.concat_tables(self._kept)):
             raise _broken(", ".join(self._columns), "unique", "a value that must occur once occurs again")
 
 
 def _strictly_increasing(keys: pa.Table) -> bool:
     if keys.num_rows <= 1:
         return True
-    if keys.num_columns == 1 and pa.types.is_int64(keys.column(0).type):
-        values = keys.column(0).to_numpy()
+    if _is_one_integer(keys):
+        column = keys.column(0)
+        # A single chunk is read in place, several would be copied together.
+        values = (column.chunk(0) if column.num_chunks == 1 else column).to_numpy()
         return bool((values[1:] > values[:-1]).all())
     greater: Any = pa.scalar(value=False)
     equal: Any = pa.scalar(value=True)
@@ -253,6 +255,17 @@ def _strictly_increasing(keys: pa.Table) -> bool:
         greater = pc.or_(greater, pc.and_(equal, pc.greater(after, before)))
         equal = pc.and_(equal, pc.equal(after, before))
     return bool(pc.all(greater).as_py())
+
+
+def _repeats(keys: pa.Table) -> bool:
+    if _is_one_integer(keys):
+        values = np.sort(keys.column(0).to_numpy())
+        return bool((values[1:] == values[:-1]).any())
+    return bool(keys.group_by(keys.column_names).aggregate([]).num_rows != keys.num_rows)
+
+
+def _is_one_integer(keys: pa.Table) -> bool:
+    return bool(keys.num_columns == 1 and pa.types.is_int64(keys.column(0).type))
 
 
 def _broken(column: str, rule: str, why: str) -> Forbidden:
