@@ -9,7 +9,7 @@ from mpc.errors import Forbidden, Malformed, Refusal
 from mpc.questions import check_question
 from mpc.questions.terms import SqlQuestion
 from mpc.questions.uses import ColumnUse
-from tests.sql_questions import DATASETS, PARAMETERS, check
+from tests.sql_questions import ALLOWED, DATASETS, PARAMETERS, check
 
 # Each attack broke a naive rewriter, or would: its name, the question, the code that refuses it.
 ATTACKS = {
@@ -176,8 +176,8 @@ ATTACKS = {
     "unnamed band": ("select age // 10, count(*) from people group by 1", "output_name"),
     "grouping()": ("select city, grouping(city), count(*) from people group by rollup(city)", "not_listed"),
     "cube of too many": (
-        "select age a, age+1 b, age+2 c, age+3 d, age+4 e, age+5 f, age+6 g, count(*) from people "
-        "group by cube(a, b, c, d, e, f, g)", "grouping_sets"),
+        "select age a, age+1 b, age+2 c, age+3 d, age+4 e, age+5 f, age+6 g from people group by cube(1,2,3,4,5,6,7)",
+        "grouping_sets"),
     "too many terms": (
         "select sum((amt + flag) * (amt + flag) * (amt + flag) * (amt + flag) * (amt + flag)) from people",
         "argument_terms"),
@@ -192,41 +192,6 @@ def test_an_attack_is_refused_and_says_what_to_write_instead(name: str) -> None:
     assert refused.value.code == f"sql.{code}"
     assert refused.value.why
     assert refused.value.remedy
-
-
-ALLOWED = [
-    "select count(*) from people",
-    "select count(*), count(amt), count(distinct pid), sum(amt), avg(amt) m, mean(flag) from people",
-    "select stddev_samp(amt), stddev_pop(amt), stddev(flag), var_samp(amt), var_pop(amt), variance(flag) from people",
-    "select covar_pop(amt, flag), covar_samp(amt, flag), corr(amt, flag), skewness(amt), kurtosis(amt) from people",
-    "select regr_slope(amt, age), regr_intercept(amt, age), regr_r2(amt, age), regr_count(amt, age) from people",
-    "select regr_avgx(amt, age), regr_avgy(amt, age), regr_sxx(amt, age), regr_sxy(amt, age) from people",
-    "select regr_syy(amt, age), quantile(amt, 0.5) from people",
-    "select median(amt), quantile_cont(amt, 0.05) low, quantile_cont(amt, 0.95) high from people",
-    "select sum(amt * flag - amt + (-flag)) s from people",
-    "select city, count(*) from people where age between 18 and 65 and not (city in ('x', 'y')) group by city",
-    "select city, count(*) from people where age >= $since or city = $town group by all",
-    "select count(*) from people where smokes and born >= date '2000-01-01' and born < '2020-01-01'",
-    "select count(*) from people where smokes is true and city is not null and lower(city) like 'x%'",
-    "select count(*) filter (where age > 20) from people",
-    "select date_trunc('month', at) m, date_part('year', at) y, count(*) from events group by 1, 2",
-    "select extract(year from born) y, year(born) y2, count(*) from people group by y, y2",
-    "select case when age < 18 then 'child' when age < 65 then 'adult' end band, count(*) from people group by band",
-    "select if(age < 18, 0, 1) k, floor(age / 10) * 10 d, age % 7 w, count(*) from people group by all",
-    "select ln(age) l, sqrt(age) s, abs(age) a, ceil(age / 3) c, count(*) from people group by all",
-    "select coalesce(city, 'x') c, nullif(age, 3) n, least(age, 60) l, count(*) from people group by all",
-    "select greatest(age, 20) g, upper(trim(city)) u, date_diff('year', born, born) y, count(*) from people group by all",
-    "select try_cast(city as bigint) k, cast(age as varchar) a, round(age, -1) r, count(*) from people group by all",
-    "select distinct city, smokes from people",
-    "select city, smokes, count(*) from people group by grouping sets ((city, smokes), (city), ())",
-    "select city, smokes, count(*) from people group by rollup (city, smokes)",
-    "select city, smokes, count(*) from people group by city, cube (smokes)",
-    "select city, count(*) n from people group by city having n > 5 and count(*) < 9 order by n desc, city limit 3",
-    "select city c, sum(amt) from people group by city having c = 'x' order by 2",
-    "select w.region, count(*) from people p left join wards w using (ward) group by w.region",
-    "select p.city, sum(e.cost) from people p join events e on p.pid = e.pid group by p.city",
-    'SELECT "City", COUNT(*) FROM People AS P GROUP BY P.CITY -- a comment',
-]
 
 
 @pytest.mark.parametrize("text", ALLOWED)

@@ -29,47 +29,68 @@ _EXPRESSIONS = frozenset({
 })  # fmt: skip
 _STRUCTURE = frozenset({"SELECT_NODE", "BASE_TABLE", "JOIN", "ORDER_MODIFIER", "TYPE"})
 _COUNTING_STRUCTURE = frozenset({"SUBQUERY", "SET_OPERATION_NODE"})
-_NEVER_SET = ("sample", "qualify", "having", "at_clause", "ranking_expression", "correlation_columns")
+_NEVER_SET = ("sample", "qualify", "having", "at_clause", "ranking_expression", "modifiers", "orders", "export_state")
+_ALWAYS = {
+    "join_type": {"INNER", "LEFT"},
+    "ref_type": {"REGULAR"},
+    "setop_type": {"UNION"},
+    "setop_all": {True},
+    "aggregate_handling": {"STANDARD_HANDLING"},
+    "schema": {""},
+    "catalog": {""},
+    "schema_name": {""},
+    "catalog_name": {""},
+}
 
 Serialise = Callable[[str], str]
 
 
 def confirm_question(serialise: Serialise, text: str, datasets: AbstractSet[str]) -> None:
     """Raise ``Forbidden`` unless ``text``, the question as it was printed, is made of what a question may use."""
-    _confirm(serialise(text), datasets, _EXPRESSIONS | _STRUCTURE, _FUNCTIONS)
+    root = _parsed(serialise(text))
+    if root.get("type") != "SELECT_NODE" or root["cte_map"]["map"]:
+        raise _unconfirmed("statement")
+    _confirm(root, datasets, _EXPRESSIONS | _STRUCTURE, _FUNCTIONS)
 
 
 def confirm_statement(serialise: Serialise, text: str, relations: AbstractSet[str]) -> None:
     """Raise ``Forbidden`` unless ``text``, the statement that runs, adds to that only what counting needs."""
     types = _EXPRESSIONS | _STRUCTURE | _COUNTING_STRUCTURE
-    _confirm(serialise(text), relations, types, _FUNCTIONS | _COUNTING_FUNCTIONS)
+    _confirm(_parsed(serialise(text)), relations, types, _FUNCTIONS | _COUNTING_FUNCTIONS)
 
 
-def _confirm(serialised: str, tables: AbstractSet[str], types: AbstractSet[str], functions: AbstractSet[str]) -> None:
+def _parsed(serialised: str) -> dict[str, Any]:
     parsed = json.loads(serialised)
     if parsed.get("error") is not False or len(parsed.get("statements", ())) != 1:
         raise _unconfirmed("statement")
-    for node in _nodes(parsed["statements"][0]["node"]):
-        kind = node.get("type")
-        if kind is not None and kind not in types:
-            raise _unconfirmed(str(kind))
-        if kind == "FUNCTION" and (node["function_name"] not in functions or node.get("schema") or node.get("catalog")):
+    root: dict[str, Any] = parsed["statements"][0]["node"]
+    return root
+
+
+def _confirm(
+    root: dict[str, Any], tables: AbstractSet[str], types: AbstractSet[str], functions: AbstractSet[str]
+) -> None:
+    for node in _nodes(root):
+        if "type" in node and node["type"] not in types:
+            raise _unconfirmed("type")
+        if node.get("type") == "FUNCTION" and node["function_name"] not in functions:
             raise _unconfirmed("function")
-        if kind == "BASE_TABLE" and (
-            node["table_name"] not in tables or node.get("schema_name") or node.get("catalog_name")
-        ):
+        if node.get("type") == "FUNCTION" and node["distinct"] and node["function_name"] != "count":
+            raise _unconfirmed("distinct")
+        if node.get("type") == "BASE_TABLE" and node["table_name"] not in tables:
             raise _unconfirmed("table")
         if any(node.get(part) for part in _NEVER_SET):
             raise _unconfirmed("clause")
+        if any(part in node and node[part] not in allowed for part, allowed in _ALWAYS.items()):
+            raise _unconfirmed("form")
 
 
-def _nodes(root: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - parsed JSON
+def _nodes(root: object) -> Iterator[dict[str, Any]]:
     stack = [root]
     while stack:
         node = stack.pop()
         if isinstance(node, dict):
-            if node.get("class") == "TYPE" or "query_location" in node or "select_list" in node or "setop_type" in node:
-                yield node
+            yield node
             stack.extend(node.values())
         elif isinstance(node, list):
             stack.extend(node)
