@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -11,13 +12,15 @@ from typing import Any
 
 import pytest
 import rfc8785
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mpc.canonical import canonical_json, parse_time, sha256
 from mpc.contract.consent import agree, sign_consent
 from mpc.contract.document import contract_bytes
 from mpc.contract.statements import Activation, Checkpoint, Permit
 from mpc.contract.terms import Computation, Contract, Limits, Party, PartyRules, Rules
-from mpc.errors import Untrusted
+from mpc.errors import Refusal, Untrusted
 from mpc.evidence import Attestation, Exceptions, Transcript
 from mpc.evidence.claims import SimulatedReference
 from mpc.evidence.simulated import forge
@@ -443,6 +446,49 @@ def test_an_instance_whose_key_no_evidence_binds_is_refused() -> None:
         activations=[activation(name, instance=ANOTHER.public.keyid) for name in NAMES],
     )
     assert refused(lying.receipt(), "evidence").field == "binding"
+
+
+WHOLE = Scene().receipt()
+
+
+@settings(max_examples=80, deadline=None)
+@given(at=st.integers(0, len(WHOLE) - 1), flip=st.integers(1, 255))
+def test_any_changed_byte_refuses(at: int, flip: int) -> None:
+    changed = bytearray(WHOLE)
+    changed[at] ^= flip
+    with pytest.raises(Refusal):
+        verified(bytes(changed))
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, inner in inside for place in places(inner, (*path, key)))]
+
+
+PLACES = places(json.loads(base64.b64decode(json.loads(WHOLE)["payload"])))[1:]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    path=st.sampled_from(PLACES),
+    value=st.sampled_from(
+        [None, "", "AAAA", "00" * 32, 0, -1, 9, [], {}, "clinic", ["AAAA"], base64.b64encode(b"{}").decode()]
+    ),
+)
+def test_whatever_a_lying_instance_writes_is_refused_and_nothing_else_is_raised(
+    path: tuple[Any, ...], value: Any
+) -> None:
+    def change(statement: dict[str, Any]) -> None:
+        inner: Any = statement
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = value
+
+    lying = rewritten(WHOLE, change)
+    # Without countersignatures it is genuine and shows no time; simulated evidence knows no endorsements.
+    harmless = lying == WHOLE or path[-1] in {"countersignatures", "endorsements"}
+    with suppress(Refusal) if harmless else pytest.raises(Refusal):
+        verified(lying)
 
 
 def test_a_receipt_tells_no_sizes() -> None:
