@@ -10,6 +10,7 @@ import typer
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate
 
+from mpc import measurement
 from mpc.attesters import Settings, tpm
 from mpc.errors import Misconfigured
 from mpc.evidence.chain import certificates_of, fingerprint, parse_certificate
@@ -90,6 +91,18 @@ def enrol(
 def request(output: Output, ek_certificate: EndorsementCertificate = None, tcti: Tcti = DEFAULT_TCTI) -> None:
     """On the machine, first: write its endorsement certificate and its attestation key, for the party."""
     _write(output, tpm.enrolment_request(tcti, _given(ek_certificate)).to_bytes())
+
+
+@tpm_app.command(epilog="Example: sealroom tpm measure --tcti device:/dev/tpmrm0")
+def measure(
+    *,
+    code_pcr: Annotated[int, typer.Option(help="The register for the code: 8, or 10 to 15.")] = Settings().code_pcr,
+    tcti: Tcti = DEFAULT_TCTI,
+) -> None:
+    """In a measured image, before the coordinator starts: extend the digest of its code, once a boot."""
+    digest = measurement.measure().code_digest
+    tpm.extend_once(tcti, code_pcr, digest)
+    typer.echo(f"PCR {code_pcr} holds the code {digest.hex()}")
 
 
 @tpm_app.command(

@@ -1,6 +1,7 @@
 """The machine's half of TPM 2.0 attestation: a restricted key, one register for the code, quotes, enrolment.
 
-The register must be one that software cannot reset: 8 to 15 (16 and 23 can be reset by anybody). It is extended once
+The register must be one that software cannot reset and the boot chain leaves alone: 8, or 10 to 15 (16 and 23 can be
+reset by anybody). It is extended once
 a boot, by a launcher that the boot chain measured, or, where there is none, by the coordinator itself: the latter is
 what ``measured_by = "self"`` means, and proves nothing against a coordinator that lies.
 
@@ -23,7 +24,7 @@ from mpc.evidence.claims import BOOT_PCRS, Attestation
 from mpc.evidence.enrolment import Challenge, EnrolmentRequest
 from mpc.evidence.tpm_structures import parse_attest
 
-CODE_PCRS = range(8, 16)
+CODE_PCRS = frozenset(range(8, 16)) - BOOT_PCRS
 _READ_AT_ONCE = 8  # digests in one TPM2_PCR_Read
 _ATTEMPTS = 5
 _ENDORSEMENT_HANDLE_RSA = 0x01C00002  # EK Credential Profile, 2.2.1.4: certificate of the RSA-2048 key
@@ -35,12 +36,7 @@ class TpmAttester:
     format = tpm.FORMAT
 
     def __init__(self, settings: Settings) -> None:
-        if settings.code_pcr not in CODE_PCRS:
-            raise Misconfigured(
-                "attester.code_pcr", "the register for the code cannot be used",
-                why="software can reset it, or the boot chain writes it", remedy="choose one of those expected",
-                field="code_pcr", expected="8 to 15", found=str(settings.code_pcr),
-            )  # fmt: skip
+        _check_register(settings.code_pcr)
         if not settings.certificates:
             raise Misconfigured(
                 "attester.certificate", "the attestation key has no certificate", why="nobody vouches for it",
@@ -51,17 +47,7 @@ class TpmAttester:
 
     def measure(self, code_digest: bytes) -> None:
         """Extend the code's register from zero; do nothing when a launcher already did so with this very digest."""
-        expected = tpm.extended(bytes(tpm.PCR_BYTES), code_digest)
-        with _opened(self._settings.tcti) as (library, esapi):
-            if _read(esapi, [self._settings.code_pcr])[self._settings.code_pcr] == bytes(tpm.PCR_BYTES):
-                _extend(library, esapi, self._settings.code_pcr, code_digest)
-            found = _read(esapi, [self._settings.code_pcr])[self._settings.code_pcr]
-        if found != expected:
-            raise OutOfOrder(
-                "attester.measured", "other code was measured in this boot", why="a register cannot be set back",
-                remedy="boot the machine again", field=f"pcr{self._settings.code_pcr}",
-                expected=expected.hex(), found=found.hex(),
-            )  # fmt: skip
+        extend_once(self._settings.tcti, self._settings.code_pcr, code_digest)
 
     def attest(self, transcript: Transcript) -> Attestation:
         """Return a fresh quote that binds ``transcript``, or raise ``Refusal``."""
@@ -98,6 +84,24 @@ def start(settings: Settings) -> TpmAttester:
     attester = TpmAttester(settings)
     with _opened(settings.tcti):
         return attester
+
+
+def extend_once(tcti: str, register: int, code_digest: bytes) -> None:
+    """Extend the code's digest into a register that holds zeros; ``OutOfOrder`` when it holds anything else.
+
+    A launcher does this before it starts the coordinator. To do it again with the same digest changes nothing.
+    """
+    _check_register(register)
+    expected = tpm.extended(bytes(tpm.PCR_BYTES), code_digest)
+    with _opened(tcti) as (library, esapi):
+        if not any(_read(esapi, [register])[register]):
+            _extend(library, esapi, register, code_digest)
+        found = _read(esapi, [register])[register]
+    if found != expected:
+        raise OutOfOrder(
+            "attester.measured", "other code was measured in this boot", why="a register cannot be set back",
+            remedy="boot the machine again", field=f"pcr{register}", expected=expected.hex(), found=found.hex(),
+        )  # fmt: skip
 
 
 def extend(tcti: str, register: int, digest: bytes) -> None:
@@ -140,6 +144,15 @@ def answer(tcti: str, challenge: Challenge) -> bytes:
             esapi.flush_context(session)
             esapi.flush_context(endorsement)
         return bytes(secret)
+
+
+def _check_register(register: int) -> None:
+    if register not in CODE_PCRS:
+        raise Misconfigured(
+            "attester.code_pcr", "the register for the code cannot be used",
+            why="software can reset it, or the boot chain writes it", remedy="choose one of those expected",
+            field="code_pcr", expected="8 or 10 to 15", found=str(register),
+        )  # fmt: skip
 
 
 @contextmanager

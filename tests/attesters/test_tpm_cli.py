@@ -10,8 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from mpc.attesters.cli import tpm_app
-from mpc.errors import Misconfigured, Refusal, Untrusted
+from mpc.attesters.tpm import extend, extend_once, read_registers
+from mpc.errors import Misconfigured, OutOfOrder, Refusal, Untrusted
 from mpc.evidence.chain import certificates_of, is_signed_by, parse_certificate
+from mpc.evidence.tpm import extended
 from tests.swtpm_machine import Machine, manufactured, require_swtpm
 
 
@@ -85,6 +87,17 @@ def test_four_steps_where_the_authority_stays_with_the_party(desk: Desk) -> None
 
 
 @pytest.mark.swtpm
+def test_a_launcher_measures_what_the_coordinator_then_finds(desk: Desk) -> None:
+    digest = bytes.fromhex(desk.type("measure", "--tcti", desk.tcti).split()[-1])
+    extend_once(desk.tcti, 8, digest)
+    assert read_registers(desk.tcti, [8, 9]) == {8: extended(bytes(32), digest), 9: bytes(32)}
+    extend(desk.tcti, 10, bytes(32))
+    for register, kind in ((10, OutOfOrder), (16, Misconfigured)):
+        with pytest.raises(kind):
+            desk.type("measure", "--tcti", desk.tcti, "--code-pcr", str(register))
+
+
+@pytest.mark.swtpm
 def test_a_makers_root_has_to_be_trusted_by_name(desk: Desk) -> None:
     with pytest.raises(Refusal) as caught:
         desk.type("enrol", "--ca", "@ca", "--root", "@ca.pem", *desk.trust[2:], "--tcti", desk.tcti, "-o", "@key.pem")
@@ -120,7 +133,7 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("command", ["enrol", "request", "challenge", "activate", "issue", "ca new"])
+@pytest.mark.parametrize("command", ["enrol", "request", "challenge", "activate", "issue", "measure", "ca new"])
 def test_every_command_explains_itself_with_an_example(command: str, tmp_path: Path) -> None:
     said = desk_without_machine(tmp_path).type(*command.split(), "--help")
     assert f"Example: sealroom tpm {command}" in said
