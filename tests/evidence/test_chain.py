@@ -61,6 +61,14 @@ def test_an_authority_signed_by_its_own_name_only_is_not_the_root() -> None:
     assert code(impostor.certify("leaf", LEAF_KEY), [], [ROOT.root()]) == "evidence.certificate_path"
 
 
+def test_the_right_key_under_another_name_is_not_the_issuer() -> None:
+    renamed = Issuer("root that changed its name", ROOT.key)
+    assert (
+        code(LEAF, [renamed.certify("middle", MIDDLE.key, authority=True)], [ROOT.root()])
+        == "evidence.certificate_path"
+    )
+
+
 WRONG: dict[str, tuple[Callable[[], tuple[bytes, list[bytes], list[bytes]]], str]] = {
     "a step that is no authority": (lambda: (LEAF, [middle(authority=False)], [ROOT.root()]), "authority"),
     "an authority that may not sign": (lambda: (LEAF, [middle(signs=False)], [ROOT.root()]), "authority"),
