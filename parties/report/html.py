@@ -49,9 +49,15 @@ def html(reports: Sequence[Report]) -> str:
         shown=next((report.provenance.shown for report in reports if report.provenance), "no receipt"),
         reports=[_answer(report, len(reports), Markup) for report in reports],
         receipts=[
-            {"computation": report.computation, **vars(report.provenance)} for report in reports if report.provenance
+            {"computation": report.computation, "accepted_by": _accepted_by(report), **vars(report.provenance)}
+            for report in reports
+            if report.provenance
         ],
     )
+
+
+def _accepted_by(report: Report) -> str:
+    return " ".join(dict.fromkeys(trust.accepted_by for trust in report.trust if trust.accepted_by))
 
 
 def _answer(report: Report, among: int, markup: "type[Markup]") -> dict[str, Any]:

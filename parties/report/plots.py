@@ -52,6 +52,11 @@ VARIABLES = {
 }
 FONT = 11.0
 TICK_WIDTH = 15  # characters in a line of an axis label
+MAGNIFIED = 1.2
+AXES_HEIGHT = 3.1  # inches, with the labels below
+LEGEND_LINE = 0.21  # inches
+LEGEND_MARK = 5  # characters that the mark and the space beside it take
+CHARACTERS_AN_INCH = 11
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,12 @@ def _fits(panel: _Panel) -> bool:
 def _panels(table: ReportTable) -> Iterator[_Panel]:
     if not table.keys:
         return
+    means = {_quantity(column.name) for column in table.columns if column.kind == "mean"}
     for position in table.measures:
         measure = table.columns[position]
-        if measure.kind in BARS | DOTS:
+        # A mean is drawn, so how many values stand behind it is left to the table.
+        behind_a_mean = measure.kind == "count" and _quantity(measure.name) in means
+        if measure.kind in BARS | DOTS and not behind_a_mean:
             yield _panel(table, position, _spread_of(table, measure))
 
 
@@ -121,7 +129,7 @@ def _panel(table: ReportTable, position: int, spread: int | None) -> _Panel:
         if table.totalled(index):
             continue  # a total beside its parts would be drawn as one of them
         group = written(row[first], table.columns[first])
-        name = " · ".join(f"{table.columns[key].heading}: {written(row[key], table.columns[key])}" for key in others)
+        name = " · ".join(written(row[key], table.columns[key]) for key in others)
         groups[group] = series[name] = None
         cells[name, group] = (row[position], None if spread is None else row[spread])
     shown = None if spread is None else table.columns[spread]
@@ -136,25 +144,43 @@ def _in_codebook_order(groups: Iterable[str], table: ReportTable, key: int) -> t
 
 
 def _draw(panel: _Panel, table: ReportTable, place: int) -> Plot:
-    axis_name = table.columns[table.keys[0]].heading
-    with _drawing(len(panel.groups) * len(panel.series), salt=f"{table.name}/{panel.measure.name}/{place}") as (
-        axes,
-        svg,
-    ):
+    first, *others = table.keys
+    width = min(9.0, max(4.6, 1.6 + 0.52 * len(panel.groups) * len(panel.series)))
+    legend = _Legend.of(panel.series, width)
+    height = AXES_HEIGHT + LEGEND_LINE * legend.lines
+    with _drawing((width, height), salt=f"{table.name}/{panel.measure.name}/{place}") as (axes, svg):
         draw = _bars if panel.measure.kind in BARS else _dots
         draw(axes, panel)
         axes.set_xticks(
             range(len(panel.groups)), [_literal(textwrap.fill(group, TICK_WIDTH)) for group in panel.groups]
         )
-        axes.set_xlabel(_literal(axis_name))
+        axes.set_xlabel(_literal(table.columns[first].heading))
         axes.set_xlim(-0.6, len(panel.groups) - 0.4)
         if len(panel.series) > 1:
+            title = " · ".join(table.columns[key].heading for key in others)
             axes.legend(
-                loc="lower left", bbox_to_anchor=(0, 1.02), ncols=min(3, len(panel.series)), frameon=False,
-                borderaxespad=0, handlelength=0.9, handleheight=0.9, columnspacing=1.6, labelcolor=INK,
+                title=_literal(title), alignment="left", loc="lower left", bbox_to_anchor=(0, 1.02), frameon=False,
+                ncols=legend.columns, borderaxespad=0, handlelength=0.9, handleheight=0.9, columnspacing=1.6,
+                labelcolor=INK,
             )  # fmt: skip
-    caption = panel.measure.heading + (", mean ± standard deviation" if panel.spread else "") + f", by {_keys(table)}"
+    caption = panel.measure.heading + (" ± standard deviation" if panel.spread else "") + f", by {_keys(table)}"
     return Plot(svg=_themed(svg.getvalue(), place, table.name), caption=caption, description=_described(panel, caption))
+
+
+@dataclass(frozen=True)
+class _Legend:
+    """How many columns of entries fit beside each other, and how many lines that makes with the title."""
+
+    columns: int
+    lines: int
+
+    @classmethod
+    def of(cls, series: tuple[str, ...], width: float) -> "_Legend":
+        if len(series) <= 1:
+            return cls(1, 0)
+        longest = max(len(name) for name in series) + LEGEND_MARK
+        columns = max(1, min(len(series), int((width - 1.0) * CHARACTERS_AN_INCH // longest)))
+        return cls(columns, 1 + -(-len(series) // columns))
 
 
 def _bars(axes: Any, panel: _Panel) -> None:  # noqa: ANN401 - matplotlib is untyped here
@@ -188,8 +214,9 @@ def _dots(axes: Any, panel: _Panel) -> None:  # noqa: ANN401 - matplotlib is unt
                     marker="o", markersize=7, markeredgecolor=PAPER, markeredgewidth=1.2, linewidth=2, capsize=0,
                 )  # fmt: skip
                 axes.annotate(
-                    _short(cell.value), (x, float(cell.value or 0)), (8, 0), textcoords="offset points",
-                    va="center", color=INK, fontsize=FONT - 2,
+                    _short(cell.value), (x, float(cell.value or 0)), (0, 7) if bar is None else (7, 0),
+                    textcoords="offset points", ha="center" if bar is None else "left",
+                    va="bottom" if bar is None else "center", color=INK, fontsize=FONT - 2,
                 )  # fmt: skip
     axes.set_ylim(low, high)
     axes.set_ylabel(_literal(panel.measure.heading))
@@ -253,7 +280,7 @@ def _note(axes: Any, x: float, y: float, text: str, *, small: bool) -> None:  # 
 
 
 @contextmanager
-def _drawing(marks: int, *, salt: str) -> Iterator[tuple[Any, io.StringIO]]:
+def _drawing(size: tuple[float, float], *, salt: str) -> Iterator[tuple[Any, io.StringIO]]:
     """Give bare axes, and the SVG of them afterwards; no state of matplotlib is left behind."""
     import matplotlib as mpl  # noqa: PLC0415 - heavy: 0.6 s and only a report with plots pays for it
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
@@ -265,7 +292,7 @@ def _drawing(marks: int, *, salt: str) -> Iterator[tuple[Any, io.StringIO]]:
     }  # fmt: skip
     svg = io.StringIO()
     with mpl.rc_context(settings):
-        figure = Figure(figsize=(min(9.0, max(4.6, 1.6 + 0.52 * marks)), 3.3), layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(length=0)
@@ -279,8 +306,10 @@ def _themed(svg: str, place: int, table: str) -> str:
     """Return the drawing for a page: no prologue, the page's colours and font, names that no other drawing has."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    for size in ("width", "height"):  # the viewBox stays, so the drawing scales with the page
-        body = re.sub(rf'(<svg[^>]*?) {size}="[^"]*"', r"\1", body, count=1)
+    # The viewBox stays, so the drawing shrinks with the page; it grows to MAGNIFIED of its own size.
+    widest = float(re.search(r'<svg[^>]* width="([0-9.]+)pt"', body)[1]) * MAGNIFIED  # type: ignore[index]
+    body = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 style="max-width: {widest:.0f}pt"', body, count=1)
+    body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
     body = re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px", body)
     prefix = re.sub(r"\W", "_", f"{table}_{place}_")
     body = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}\1"', body)
@@ -310,7 +339,9 @@ def _is_number(cell: Cell) -> bool:
 
 
 def _short(value: Any) -> str:  # noqa: ANN401 - a cell's value
-    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 1000 else number(value)  # noqa: PLR2004
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else number(round(value))  # noqa: PLR2004 - three digits
+    return number(value)
 
 
 def _literal(text: str) -> str:

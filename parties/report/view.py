@@ -41,7 +41,7 @@ class ReportColumn:
     def heading(self) -> str:
         """The column's name as words, with its unit."""
         words = self.name.replace("_", " ")
-        return f"{words} ({self.unit})" if self.unit else words
+        return f"{words} ({self.unit})" if self.unit and self.unit not in words.split() else words
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,15 @@ class Signer:
 
 @dataclass(frozen=True)
 class Trust:
-    """One sentence on what the evidence proves. ``severity`` ``none`` means that it protects nobody."""
+    """What the evidence proves. ``severity`` ``none`` means that it protects nobody.
+
+    ``accepted_by`` are the options of `sealroom verify` with which a reader accepts its weaknesses by name.
+    """
 
     severity: Literal["none", "partial", "full"]
     headline: str
     text: str
+    accepted_by: str
 
 
 @dataclass(frozen=True)
@@ -153,12 +157,14 @@ def trust_of(contract: Contract) -> tuple[Trust, ...]:
 
 
 def _trust(form: str, measured_by: str) -> Trust:
+    weak = f"--accept-visible-memory {form}"
     if form == "simulated":
         return Trust(
             "none",
             "No protection: simulated evidence",
             "Anybody can forge simulated evidence, and whoever runs the machine could read every row. "
             "This contract is for trying things out, never for data that matters.",
+            f"--accept-self-measured {form} {weak}",
         )
     if measured_by == "self":
         return Trust(
@@ -166,6 +172,7 @@ def _trust(form: str, measured_by: str) -> Trust:
             f"No protection against a changed coordinator: {form} evidence that the program gives of itself",
             "A coordinator that measures itself can lie about what it is. This finds accidents, not adversaries, "
             "and the host can read the machine's memory.",
+            f"--accept-self-measured {form} {weak}",
         )
     return Trust(
         "partial",

@@ -74,6 +74,6 @@ REPORT = Report(
     rules=RULES,
     tables=(COUNTS, SPREADS),
     signers=(Signer("gbsg", "German Breast Cancer Study Group", "ab" * 32, "owns rows of patients"),),
-    trust=(Trust("none", "No protection: simulated evidence", "Anybody can forge it."),),
+    trust=(Trust("none", "No protection: simulated evidence", "Anybody can forge it.", "--accept-self-measured x"),),
     provenance=PROVENANCE,
 )

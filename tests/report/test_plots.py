@@ -14,7 +14,7 @@ def test_counts_become_bars_and_means_with_their_deviation_become_dots() -> None
         "patients, by grade and hormon",
         "recurrence rate, by grade and hormon",
     ]
-    assert [plot.caption for plot in plots(SPREADS)] == ["mean age (years), mean ± standard deviation, by grade"]
+    assert [plot.caption for plot in plots(SPREADS)] == ["mean age (years) ± standard deviation, by grade"]
 
 
 def test_every_drawing_is_well_formed_and_loads_nothing() -> None:
@@ -43,7 +43,7 @@ def test_two_drawings_on_one_page_share_no_name() -> None:
 def test_a_withheld_cell_is_drawn_as_withheld_and_described_as_withheld() -> None:
     plot = plots(COUNTS)[0]
     assert "withheld" in plot.svg
-    assert "well differentiated (1), hormon: yes: withheld" in plot.description
+    assert "well differentiated (1), yes: withheld" in plot.description
 
 
 def test_totals_are_not_drawn_beside_their_parts() -> None:
