@@ -70,7 +70,7 @@ def test_the_right_key_under_another_name_is_not_the_issuer() -> None:
 
 
 WRONG: dict[str, tuple[Callable[[], tuple[bytes, list[bytes], list[bytes]]], str]] = {
-    "a step that is no authority": (lambda: (LEAF, [middle(authority=False)], [ROOT.root()]), "authority"),
+    "a step that is no authority": (lambda: (LEAF, [middle(authority=False, signs=True)], [ROOT.root()]), "authority"),
     "an authority that may not sign": (lambda: (LEAF, [middle(signs=False)], [ROOT.root()]), "authority"),
     "an expired step": (lambda: (LEAF, [middle(end=NOW - timedelta(hours=1))], [ROOT.root()]), "validity"),
     "a step of tomorrow": (lambda: (LEAF, [middle(begin=NOW + timedelta(hours=1))], [ROOT.root()]), "validity"),

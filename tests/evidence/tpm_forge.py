@@ -60,7 +60,7 @@ class Issuer:
         *,
         authority: bool = False,
         path_length: int | None = None,
-        signs: bool = True,
+        signs: bool | None = None,
         usage: str | None = tpm.ATTESTATION_KEY_USAGE,
         begin: datetime = BEGIN,
         end: datetime = END,
@@ -72,7 +72,18 @@ class Issuer:
             .not_valid_after(end)
             .add_extension(x509.BasicConstraints(authority, path_length if authority else None), critical=True)
             .add_extension(
-                x509.KeyUsage(not authority, False, False, False, False, authority and signs, False, False, False), True
+                x509.KeyUsage(
+                    not authority,
+                    False,
+                    False,
+                    False,
+                    False,
+                    authority if signs is None else signs,
+                    False,
+                    False,
+                    False,
+                ),
+                True,
             )
         )
         if usage and not authority:
