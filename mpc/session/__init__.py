@@ -21,8 +21,8 @@ an instance as well: runs that were not released are ``requested`` again and wan
 the vault are not sent again: their owners hand their keys to the new instance (a re-wrap).
 
 *The state key* encrypts what must outlive an instance (history, budgets). It is split among all owners, and no run
-may be permitted before each has its share. If a run was ever permitted there is secret state that must not be lost,
-so after a restart the shares have to come back; before that there is nothing to lose and a new key is made.
+may be asked for before each has its share. Once one was asked for there may be secret state that must not be lost, so
+after a restart the shares have to come back; before that there is nothing to lose and a new key is made.
 
 *Uploads have versions.* A refresh adds one; runs pin the versions that were newest when they were requested.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mpc.contract.document import read_questions
 from mpc.contract.terms import Contract
 
 State = Literal["boot", "agreed", "attested", "activated", "loaded", "ended"]
@@ -37,8 +38,9 @@ class Terms:
         return tuple(sorted({owner for owners in self.owners.values() for owner in owners}))
 
 
-def terms_of(contract: Contract, digest: bytes, reads: Mapping[str, tuple[str, ...]]) -> Terms:
-    """Return the session's view of ``contract``; ``reads`` names the datasets of each computation."""
+def terms_of(contract: Contract, digest: bytes) -> Terms:
+    """Return the session's view of ``contract``, whose 32-byte ``digest`` is given; its questions are read."""
+    questions = read_questions(contract)
     return Terms(
         contract=digest.hex(),
         parties=tuple(party.name for party in contract.parties),
@@ -46,7 +48,9 @@ def terms_of(contract: Contract, digest: bytes, reads: Mapping[str, tuple[str, .
         refreshes={dataset.name: dataset.freshness.refreshes for dataset in contract.datasets},
         refresh_until={dataset.name: dataset.freshness.until for dataset in contract.datasets},
         computations={
-            computation.name: ComputationTerms(reads[computation.name], computation.recipients, computation.runs)
+            computation.name: ComputationTerms(
+                questions[computation.name].datasets, computation.recipients, computation.runs
+            )
             for computation in contract.computations
         },
     )

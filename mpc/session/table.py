@@ -126,7 +126,7 @@ def _restart(session: Session, leaf: RestartLeaf) -> Session:
         restarted=True,
         activated=frozenset(),
         shares=frozenset(),
-        shares_return=session.shares_return or any(run.stage != "requested" for run in session.runs),
+        shares_return=bool(session.runs),
         uploads=tuple(replace(up, key_held=False) for up in session.uploads),
         runs=tuple(without_permits(run) for run in session.runs),
     )

@@ -297,9 +297,9 @@ def test_a_returned_share_is_the_one_that_was_given() -> None:
     assert "clinic" in advance(session, share("clinic", "to_instance")).shares
 
 
-def test_before_any_run_there_is_no_secret_state_to_lose() -> None:
+def test_before_a_run_is_asked_for_there_is_no_secret_state_to_lose() -> None:
     assert not restarted(LOADED).shares_return
-    assert not restarted(REQUESTED).shares_return
+    assert restarted(REQUESTED).shares_return
     assert restarted(PERMITTED).shares_return
     assert restarted(restarted(PERMITTED), THREE).shares_return
 
