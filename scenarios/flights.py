@@ -112,7 +112,7 @@ source = "airline.csv"
 aircraft = { from = "tailnum" }
 airport = { from = "origin" }
 hour = { from = "time_hour" }
-delay = { from = "dep_delay" }
+delay = { from = "dep_delay", missing = ["NA"] }
 """
 
 WEATHER_TOML = """\
@@ -123,8 +123,8 @@ source = "weather_office.csv"
 [datasets.weather.columns]
 airport = { from = "origin" }
 hour = { from = "time_hour" }
-wind = { expression = "CASE WHEN wind_speed <= 150 THEN wind_speed END" }
-visibility = { from = "visib" }
+wind = { from = "wind_speed", missing = ["NA", "1048.36058"] }
+visibility = { from = "visib", missing = ["NA"] }
 """
 
 
@@ -139,18 +139,12 @@ def write_sources(folder: Path, *, carrier: str = "UA") -> dict[str, Path]:
     names = header.split(",")
     carrier_at, tail_at = names.index("carrier"), names.index("tailnum")
     kept = [row for row in rows if (cells := row.split(","))[carrier_at] == carrier and cells[tail_at] != MISSING]
-    _write(folder / "airline.csv", [header, *kept])
-    _write(folder / "weather_office.csv", (data / "weather.csv").read_text(encoding="utf-8").splitlines())
+    (folder / "airline.csv").write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
+    (folder / "weather_office.csv").write_bytes((data / "weather.csv").read_bytes())
     written = {"airline": folder / "airline.toml", "weather_office": folder / "weather_office.toml"}
     written["airline"].write_text(AIRLINE_TOML)
     written["weather_office"].write_text(WEATHER_TOML)
     return written
-
-
-def _write(path: Path, rows: list[str]) -> None:
-    """Write rows of comma-separated cells, a missing one empty: R's own word for it reads as text elsewhere."""
-    cells = (",".join("" if cell == MISSING else cell for cell in row.split(",")) for row in rows)
-    path.write_text("\n".join(cells) + "\n", encoding="utf-8")
 
 
 def _package_data() -> Path:

@@ -223,22 +223,14 @@ def _check_computation(computation: Computation, parties: frozenset[str]) -> Non
 def _unprotected(raw: bytes, refusal: Malformed) -> Malformed | None:
     """Say what to write, when what the parser missed is a protective field; None for every other reason."""
     path = (refusal.field or "").split(".")
-    name = next((part for part in reversed(path) if part in WHAT_TO_WRITE), None)
-    if name is None or name not in path[-2:]:
+    name = next((part for part in reversed(path[-2:]) if part in WHAT_TO_WRITE), None)
+    if name is None or refusal.code not in {"json.missing_field", "json.field"}:
         return None
-    if refusal.code == "json.missing_field" and path[-1] == name:
-        code = "contract.protection.unset"
-    elif refusal.code == "json.field":
-        found = _value_at(json.loads(raw), path)
-        if found is None:
-            code = "contract.protection.unset"
-        elif found in ([], {}, ""):
-            code = "contract.protection.empty"
-        else:
-            return None
-    else:
+    found = None if refusal.code == "json.missing_field" else _value_at(json.loads(raw), path)
+    if found not in (None, [], {}, "") or (found is None and path[-1] != name):
         return None
-    state = code.rpartition(".")[2]
+    state = "unset" if found is None else "empty"
+    code = f"contract.protection.{state}"
     return Malformed(
         code, f"the contract leaves {refusal.field} {state}", why="what protects somebody is written out",
         remedy=WHAT_TO_WRITE[name], field=refusal.field,

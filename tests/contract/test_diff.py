@@ -26,6 +26,7 @@ def test_a_change_names_its_place_and_both_sides(document: Document, contract: C
     assert change == Change("datasets.patients.columns.age.maximum", "110", "120")
     assert change.words == "dataset patients: column age: maximum was 110 and is now 120"
     assert change.area == "datasets"
+    assert change.as_data() == {"path": change.path, "old": "110", "new": "120", "words": change.words}
 
 
 def test_what_is_added_and_what_is_gone_are_told_apart(document: Document, contract: Contract, spell: Spell) -> None:

@@ -130,6 +130,17 @@ def test_an_owner_without_rules_refuses(document: Document, spell: Spell) -> Non
     assert (refusal.code, refusal.remedy) == ("contract.protection.unset", WHAT_TO_WRITE["disclosure"])
 
 
+@pytest.mark.parametrize("path", ["title", "datasets.0.subject.domain", "computations.0.purpose"])
+def test_what_protects_nobody_is_only_missing(document: Document, spell: Spell, path: str) -> None:
+    change(document, path, ABSENT)
+    assert refused(spell(document)).code == "json.missing_field"
+
+
+def test_an_unnamed_recipient_counts_as_empty(document: Document, spell: Spell) -> None:
+    change(document, "computations.0.recipients", [""])
+    assert refused(spell(document)).code == "contract.protection.empty"
+
+
 def test_a_protective_field_of_a_wrong_value_is_not_called_unset(document: Document, spell: Spell) -> None:
     change(document, "disclosure.0.rules.threshold", 1)
     assert refused(spell(document)).code == "json.field"
@@ -203,6 +214,10 @@ NODES = f"{PATIENTS}.columns.3"
         (put(f"{NODES}.nullable", False), "contract.column.missing"),
         (put(f"{NODES}.type", "decimal"), "contract.column.decimal"),
         (put(f"{NODES}.scale", 2), "contract.column.decimal"),
+        (
+            lambda d: d["datasets"][0]["columns"][3].update(type="decimal", precision=2, scale=3),
+            "contract.column.decimal",
+        ),
         (put(f"{NODES}.codes", [{"value": "1", "label": "one"}]), "contract.column.codes"),
         (put(f"{PATIENTS}.columns.2.codes", []), "contract.column.codes"),
         (put(f"{PATIENTS}.columns.0.filterable", True), "contract.column.identifier"),
