@@ -125,7 +125,7 @@ class Line:
         return received
 
 
-def _rights(descriptors: tuple[int, ...]) -> list[tuple[int, int, array.array[int]]]:
+def _rights(descriptors: tuple[int, ...]) -> "list[tuple[int, int, array.array[int]]]":
     if not descriptors:
         return []
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]

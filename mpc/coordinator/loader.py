@@ -24,6 +24,7 @@ from mpc.canonical import parse_json
 from mpc.contract.terms import Contract
 from mpc.coordinator import sandbox
 from mpc.coordinator.line import Line, LineEnded
+from mpc.coordinator.warmth import made_up_dataset, made_up_table
 from mpc.errors import Exhausted, Malformed, Refusal
 from mpc.sealing.stream import ChunkOpener, ChunkTally, DataKey, parse_header
 from mpc.table.batches import BatchChecker, arrow_schema
@@ -33,7 +34,6 @@ UNIQUE_MAX_BYTES = 512 << 20
 BATCH_MAX_BYTES = 256 << 20
 GRANT_BYTES = 32 << 20
 _SEALED_MAX_BYTES = 4 << 20
-_WARM_BYTES = 1 << 10
 
 
 class Loading:
@@ -220,6 +220,7 @@ def main() -> None:
     line = Line(socket.socket(fileno=int(sys.argv[1])))
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
+    made_up_table(made_up_dataset())
     try:
         line.send(refused(line))
     except LineEnded:

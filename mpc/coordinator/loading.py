@@ -106,6 +106,9 @@ class Loading:
             self._tell({"job": job}, vault, self._output)
         finally:
             os.close(vault)
+            if self._streamed:  # else the pipe never ends for whoever reads it
+                os.close(self._output)
+                self._output = -1
 
     def chunk(self, place: Place) -> None:
         """Tell that the next chunk is written."""

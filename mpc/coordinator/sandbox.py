@@ -9,11 +9,14 @@ If any part cannot be set up, or does not hold when it is tried, ``enter`` refus
 
 import ctypes
 import errno
+import fcntl
 import os
 import resource
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 from mpc.errors import Misconfigured
 
@@ -111,7 +114,7 @@ def _prctl(option: int, value: int = 0) -> int:
 
 
 def _load_filter(seccomp: ModuleType) -> None:
-    rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.EPERM))
+    rules: Any = seccomp.SyscallFilter(seccomp.ERRNO(errno.EPERM))
     for name in _ALLOWED:
         _allow(rules, seccomp, name)
     # fork and vfork are clone without CLONE_THREAD. clone3 hides its flags from a filter: ENOSYS makes libc use clone.
@@ -121,22 +124,24 @@ def _load_filter(seccomp: ModuleType) -> None:
         _allow(rules, seccomp, name, seccomp.Arg(2, seccomp.MASKED_EQ, _PROT_EXEC, 0))
     _allow(rules, seccomp, "prlimit64", seccomp.Arg(0, seccomp.EQ, 0), seccomp.Arg(2, seccomp.EQ, 0))
     _allow(rules, seccomp, "tgkill", seccomp.Arg(0, seccomp.EQ, os.getpid()))
-    _allow(rules, seccomp, "fcntl", seccomp.Arg(1, seccomp.LE, 4))  # F_DUPFD to F_SETFL
+    _allow(rules, seccomp, "fcntl", seccomp.Arg(1, seccomp.LE, fcntl.F_SETFL))
+    _allow(rules, seccomp, "fcntl", seccomp.Arg(1, seccomp.EQ, fcntl.F_DUPFD_CLOEXEC))
     for option in (_PR_GET_SECCOMP, _PR_GET_NO_NEW_PRIVS):
         _allow(rules, seccomp, "prctl", seccomp.Arg(0, seccomp.EQ, option))
     rules.load()
 
 
-def _allow(rules: object, seccomp: ModuleType, name: str, *arguments: object) -> None:
+def _allow(rules: Any, seccomp: ModuleType, name: str, *arguments: object) -> None:  # noqa: ANN401 - untyped library
     # A name that this architecture does not have needs no rule: what is not allowed is refused.
     if seccomp.resolve_syscall(seccomp.system_arch(), name) >= 0:
-        rules.add_rule(seccomp.ALLOW, name, *arguments)  # type: ignore[attr-defined]
+        rules.add_rule(seccomp.ALLOW, name, *arguments)
 
 
 def _confirm() -> None:
     if _prctl(_PR_GET_SECCOMP) != _SECCOMP_MODE_FILTER or _prctl(_PR_GET_NO_NEW_PRIVS) != 1:
         raise _unavailable("the kernel does not confirm it")
-    for forbidden in (lambda: socket.socket().close(), lambda: os.close(os.open("/", os.O_RDONLY))):
+    trials: tuple[Callable[[], object], ...] = (socket.socket, lambda: os.open("/", os.O_RDONLY))
+    for forbidden in trials:
         try:
             forbidden()
         except PermissionError:

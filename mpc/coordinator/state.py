@@ -111,6 +111,11 @@ class StateFolder:
         self._log_end = offset
         return leaves
 
+    def begin_log(self) -> None:
+        """Drop leaves of a first boot that ended before it was done with its first event; nobody was told of them."""
+        os.ftruncate(self._log, 0)
+        self._log_end = 0
+
     def keep_envelope(self, envelope: bytes) -> str:
         """Keep a signed statement and return its hex SHA-256, by which leaves name it."""
         digest = sha256(envelope).hex()
