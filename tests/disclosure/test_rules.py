@@ -36,7 +36,7 @@ def withheld(release: Release) -> dict[tuple[str, str], int]:
 
 def test_every_rule_says_what_it_guarantees_and_what_to_change() -> None:
     assert [rule.name for rule in RULES] == [
-        "coverage", "threshold", "coalition", "zeros", "companions", "complementary", "tests",
+        "coverage", "threshold", "coalition", "zeros", "complements", "companions", "complementary", "tests",
     ]  # fmt: skip
     assert all(rule.guarantees.endswith(".") and rule.remedy and rule.check for rule in RULES)
 
@@ -142,6 +142,46 @@ def test_hypothesis_tests(rules: Make, counts: Make, smallest: int, shown: list[
     assert release.tables[1].data.column("p").to_pylist() == shown
 
 
+def filtered(rules: Make, counts: Make, parts: dict[str, list[int]], **terms: Any) -> Release:
+    """Release sums over all 100 subjects of each row and over parts of them."""
+    table = with_measures(
+        counts({"g": ["a", "b"]}, {"north": [100, 100]}),
+        whole=(Measure("whole", "sum", "age", extensive=True), [1.0, 1.0], [100, 100]),
+        **{
+            name: (Measure(name, "sum", f"age FILTER (WHERE x = {name})", extensive=True), [2.0, 2.0], subjects)
+            for name, subjects in parts.items()
+        },
+    )
+    return control(RawResult((table,)), rules(**terms))
+
+
+@pytest.mark.parametrize(
+    ("parts", "zeros", "shown"),
+    [
+        ({"p": [95, 90]}, "release", {"p": "b"}), ({"p": [99, 91]}, "release", {"p": ""}),
+        ({"p": [100, 50]}, "release", {"p": "ab"}), ({"p": [100, 50]}, "withhold", {"p": "b"}),
+        ({"p": [40, 40], "q": [55, 50], "r": [5, 10]}, "release", {"p": "b", "q": "b", "r": "b"}),
+    ],
+)  # fmt: skip
+def test_complements(rules: Make, counts: Make, parts: dict[str, list[int]], zeros: str, shown: dict[str, str]) -> None:
+    guarantees(
+        "complements",
+        "Beside a measure over all rows, a filtered one leaves out nobody, or at least the threshold.",
+    )
+    rows = filtered(rules, counts, parts, zeros=zeros).tables[0].data.to_pylist()
+    assert [row["whole"] for row in rows] == [1.0, 1.0]
+    assert {name: "".join(row["g"] for row in rows if row[name] is not None) for name in parts} == shown
+
+
+@pytest.mark.parametrize(("below", "shown"), [([9, 90], 0), ([10, 90], 1)])
+def test_a_quantile_has_enough_subjects_on_each_side(rules: Make, counts: Make, below: list[int], shown: int) -> None:
+    table = replace(
+        counts({"g": ["a"]}, {"north": [99]}), measures=(Measure("n", "quantile", "age", extensive=False),),
+        contributors={"n": tuple(Contributors("person", np.array([n]), {}) for n in (99, *below))},
+    )  # fmt: skip
+    assert len(released(control(RawResult((table,)), rules()))) == shown
+
+
 # --- complementary suppression, against an adversary who solves linear systems
 
 
@@ -206,8 +246,11 @@ def test_a_withheld_cell_between_two_closed_loops_does_not_follow(rules: Make, c
     assert solvable(table, control(RawResult((table,)), rules()), (4, 4)) == []
 
 
-@pytest.mark.parametrize(("parts", "shown"), [([4, 5, 50, 60], 1), ([6, 7, 50, 60], 2)])
-def test_withheld_parts_of_a_total_are_no_small_group_together(
+@pytest.mark.parametrize(
+    ("parts", "shown"),
+    [([4, 5, 50, 60], 1), ([6, 7, 50, 60], 2), ([9, 9, 50, 60], 1), ([9, 8, 50, 60], 1), ([8, 8, 50, 60], 2)],
+)
+def test_the_sum_of_withheld_parts_is_of_no_small_group_and_pins_none_of_them(
     rules: Make, counts: Make, parts: list[int], shown: int
 ) -> None:
     table = counts(

@@ -5,11 +5,20 @@ threshold         enough distinct subjects in every domain
 coalition         also without any single party
 zeros             empty cells, where the contract wants them withheld
 companions        measures of one source go together              ┐
-complementary     no withheld cell follows from released ones     ├ repeated until nothing changes
+complementary     no withheld cell follows from released ones     │ repeated until nothing changes
 hypothesis_tests  test statistics share the fate of their cells   ┘
 """
 
-from mpc.disclosure.rules import coalition, companions, complementary, coverage, hypothesis_tests, threshold, zeros
+from mpc.disclosure.rules import (
+    coalition,
+    companions,
+    complementary,
+    complements,
+    coverage,
+    hypothesis_tests,
+    threshold,
+    zeros,
+)
 from mpc.disclosure.rules.rule import Rule
 
 RULES: tuple[Rule, ...] = (
@@ -17,6 +26,7 @@ RULES: tuple[Rule, ...] = (
     threshold.RULE,
     coalition.RULE,
     zeros.RULE,
+    complements.RULE,
     companions.RULE,
     complementary.RULE,
     hypothesis_tests.RULE,

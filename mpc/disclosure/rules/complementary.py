@@ -83,15 +83,19 @@ def _is_small_group(
 def _together(
     counts: Counts, parts: frozenset[int], others: frozenset[int], withheld: frozenset[int], rules: Rules
 ) -> bool:
-    """Tell whether the withheld parts together have fewer distinct subjects than may be told.
+    """Tell whether the sum of the withheld parts says too much: of few subjects, or of each part.
 
     Subjects with rows in several parts make sums of distinct counts too large, so what is surely there is the
     larger of the largest part and of what the released parts leave over.
     """
     over = int(counts[list(others)].sum() - counts[list(parts - withheld)].sum())
-    together = max(int(counts[list(withheld)].max()), over)
-    # Parts that are nothing together are nothing each.
-    return together < rules.threshold and (together > 0 or rules.zeros == "withhold")
+    largest = int(counts[list(withheld)].max())
+    together = max(largest, over)
+    if together < rules.threshold:
+        # Parts that are nothing together are nothing each.
+        return together > 0 or rules.zeros == "withhold"
+    # Parts that are all known to be under the threshold are known when their sum nearly fills it.
+    return largest < rules.threshold and together > len(withheld) * (rules.threshold - 2)
 
 
 RULE = Rule(

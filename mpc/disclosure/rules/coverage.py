@@ -6,8 +6,11 @@ from mpc.contract.terms import Rules
 from mpc.disclosure.rules.rule import Hidden, Rule, nothing
 from mpc.results import Measure, RawResult, RawTable
 
-COVERED = frozenset({"count", "sum", "mean", "spread", "moment", "association", "test"})
-"""The kinds whose rules stand in this package. A quantile is not among them: the threshold must hold on each side."""
+COVERED = frozenset({"count", "sum", "mean", "spread", "quantile", "moment", "association", "test"})
+"""The kinds whose rules stand in this package."""
+
+_QUANTILE_COUNTS = 3
+"""A quantile's contributors are counted in all, at or below it, and at or above it: the rules hold on each side."""
 
 
 def find(raw: RawResult, _rules: Rules, _hidden: Hidden) -> Hidden:
@@ -22,7 +25,8 @@ def find(raw: RawResult, _rules: Rules, _hidden: Hidden) -> Hidden:
 def _is_covered(table: RawTable, measure: Measure) -> bool:
     arrow = table.data.schema.field(measure.name).type
     is_number = pa.types.is_integer(arrow) or pa.types.is_floating(arrow) or pa.types.is_decimal(arrow)
-    has_contributors = table.public or len(table.contributors[measure.name]) > 0
+    counts = _QUANTILE_COUNTS if measure.kind == "quantile" else 1
+    has_contributors = table.public or len(table.contributors[measure.name]) >= counts
     return measure.kind in COVERED and is_number and has_contributors
 
 

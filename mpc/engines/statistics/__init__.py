@@ -7,6 +7,7 @@ from mpc.engines.statistics.crosstab import Crosstab
 from mpc.engines.statistics.executor import execute
 from mpc.engines.statistics.passes import Plan
 from mpc.engines.statistics.summary import Summary
+from mpc.errors import OutOfOrder
 from mpc.questions.statistics import CheckedStatistics
 from mpc.results import RawResult
 from mpc.table.batches import Table
@@ -18,5 +19,14 @@ PLANS: Mapping[str, Callable[[CheckedStatistics], Plan]] = MappingProxyType({
 
 
 def run_statistics(checked: CheckedStatistics, tables: Mapping[str, tuple[Table, ...]]) -> RawResult:
-    """Return what the method computes over the dataset's tables, with the contributors of every cell."""
+    """Return what the method computes over the dataset's tables, with the contributors of every cell.
+
+    ``OutOfOrder`` unless every owner's rows are there, once; ``Exhausted`` when there are too many groups.
+    """
+    dataset = checked.dataset
+    if sorted(table.owner for table in tables.get(dataset.name, ())) != sorted(dataset.owners):
+        raise OutOfOrder(
+            "run.rows_missing", f"not every owner of {dataset.name} has its rows loaded, once",
+            why="a dataset is the union of all its owners' rows", remedy="wait until every owner has uploaded",
+        )  # fmt: skip
     return execute(PLANS[checked.method](checked), checked.dataset, tables[checked.dataset.name])

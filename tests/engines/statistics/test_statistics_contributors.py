@@ -35,7 +35,7 @@ ROWS = st.lists(
 
 
 @given(rows=ROWS, identity=st.sampled_from(["shared", "disjoint", "unknown"]), size=st.integers(1, 9))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_distinct_subjects_in_all_and_without_each_owner(
     patients: Make, rows: list[Any], identity: str, size: int
 ) -> None:

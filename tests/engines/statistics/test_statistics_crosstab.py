@@ -69,7 +69,13 @@ def test_each_stratum_is_a_table_of_its_own(patients: Make, table: Make) -> None
     site = grade.model_copy(update={"name": "site", "codes": grade.codes[:2]})
     strata = terms.model_copy(update={"columns": (*terms.columns[:5], site)})
     placed = [(*row[:5], "1" if i < 30 else "2") for i, row in enumerate(rows)]
-    result = crosstab(strata, (table(strata, "north", [placed]),), row=("grade",), column=("treated",), by=("site",))
+    result = crosstab(
+        strata,
+        (table(strata, "north", [placed]), table(strata, "south", [])),
+        row=("grade",),
+        column=("treated",),
+        by=("site",),
+    )
     cells, test = result.tables
     totals = {
         line["site"]: line["n"]
@@ -89,7 +95,9 @@ def test_each_stratum_is_a_table_of_its_own(patients: Make, table: Make) -> None
 def test_codes_that_nobody_has_take_no_degree_of_freedom(patients: Make, table: Make) -> None:
     terms = patients()
     rows = [(f"p{i}", "12"[i % 2], i % 3 == 0, None, None, None) for i in range(60)]
-    cells, test = crosstab(terms, (table(terms, "north", [rows]),), row=("grade",), column=("treated",)).tables
+    cells, test = crosstab(
+        terms, (table(terms, "north", [rows]), table(terms, "south", [])), row=("grade",), column=("treated",)
+    ).tables
     assert cells.complete
     assert sum(line["grade"] == "3" and line["n"] == 0 for line in cells.data.to_pylist()) == 3
     assert test.data.column("degrees_of_freedom").to_pylist() == [1]
@@ -97,7 +105,9 @@ def test_codes_that_nobody_has_take_no_degree_of_freedom(patients: Make, table: 
 
 def test_no_rows_at_all(patients: Make, table: Make) -> None:
     terms = patients()
-    result = crosstab(terms, (table(terms, "north", []),), row=("grade",), column=("treated",))
+    result = crosstab(
+        terms, (table(terms, "north", []), table(terms, "south", [])), row=("grade",), column=("treated",)
+    )
     assert set(result.tables[0].data.column("n").to_pylist()) == {0}
     assert result.tables[1].data.to_pylist() == [{"chi_square": None, "degrees_of_freedom": None, "p_value": None}]
 
