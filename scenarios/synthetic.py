@@ -146,7 +146,7 @@ def _ranged(column: Column, low: Any, high: Any) -> _Domain:  # noqa: ANN401 - o
             grain = Decimal(1).scaleb(-(column.scale or 0))
             return _Domain(int((high - low) / grain) + 1, lambda position: (low + position * grain).quantize(grain))
     step = (high - low) / GRAINS
-    return _Domain(GRAINS + 1, lambda position: low + position * step)
+    return _Domain(GRAINS + 1, lambda position: min(high, low + position * step))  # rounding may overshoot
 
 
 _USUAL: dict[str, tuple[Any, Any]] = {

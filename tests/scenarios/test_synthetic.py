@@ -103,3 +103,8 @@ def test_a_unique_key_never_repeats_and_joins_find_partners() -> None:
     joined = flights.select(["airport", "hour"]).join(hours, ["airport", "hour"], join_type="inner")
     assert joined.num_rows > flights.num_rows // 2
     assert pc.count_distinct(flights.column("aircraft")).as_py() <= 60
+
+
+def test_a_broken_range_is_never_left_by_rounding() -> None:
+    contract = contract_with({"x": real("x", minimum=-20713 / 7, maximum=18035 / 7)})
+    synthetic_tables(contract, rows=5000, seed=1)
