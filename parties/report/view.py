@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mpc.contract.terms import Computation, Contract, Party, Rules
-from mpc.evidence.claims import Check
+from mpc.evidence.claims import Check, MeasuredBy
 from mpc.results import MeasureKind
 from mpc.signing import VerifyingKey
 
@@ -152,33 +152,47 @@ class Report:
 
 def trust_of(contract: Contract) -> tuple[Trust, ...]:
     """Return what the evidence that ``contract`` accepts can and cannot prove, gravest first."""
-    said = {_trust(enclave.format, enclave.measured_by) for enclave in contract.enclaves}
+    said = {
+        _trust(enclave.format, enclave.measured_by, memory_protected=enclave.memory_protected)
+        for enclave in contract.enclaves
+    }
     return tuple(sorted(said, key=lambda trust: ("none", "partial", "full").index(trust.severity)))
 
 
-def _trust(form: str, measured_by: str) -> Trust:
-    weak = f"--accept-visible-memory {form}"
+def _trust(form: str, measured_by: MeasuredBy, *, memory_protected: bool) -> Trust:
+    weaknesses = [f"--accept-self-measured {form}"] if measured_by == "self" else []
+    weaknesses += [] if memory_protected else [f"--accept-visible-memory {form}"]
+    accepted_by = " ".join(weaknesses)
     if form == "simulated":
         return Trust(
             "none",
             "No protection: simulated evidence",
             "Anybody can forge simulated evidence, and whoever runs the machine could read every row. "
             "This contract is for trying things out, never for data that matters.",
-            f"--accept-self-measured {form} {weak}",
+            accepted_by,
         )
     if measured_by == "self":
         return Trust(
             "none",
             f"No protection against a changed coordinator: {form} evidence that the program gives of itself",
             "A coordinator that measures itself can lie about what it is. This finds accidents, not adversaries, "
-            "and the host can read the machine's memory.",
-            f"--accept-self-measured {form} {weak}",
+            "and whoever changed it can read every row.",
+            accepted_by,
+        )
+    if not memory_protected:
+        return Trust(
+            "partial",
+            f"Memory is visible to the host: {form} evidence",
+            "The boot chain measured the program, so a changed one is found. But nothing hides memory from whoever "
+            "runs the machine, and a TPM that the host emulates proves nothing against it.",
+            accepted_by,
         )
     return Trust(
-        "partial",
-        f"Memory is visible to the host: {form} evidence",
-        "The boot chain measured the program, so a changed one is found. But nothing hides memory from whoever runs "
-        "the machine, and a TPM that the host emulates proves nothing against it.",
+        "full",
+        f"Vouched for by hardware: {form} evidence",
+        "The processor measured the program and hides its memory from whoever runs the machine, as far as its maker "
+        "can be relied on.",
+        accepted_by,
     )
 
 

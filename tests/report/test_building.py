@@ -1,0 +1,90 @@
+import base64
+import hashlib
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from mpc.contract.terms import Contract
+from mpc.disclosure.release import Release, ReleasedMeasure, ReleasedTable, Withheld, failed_release
+from mpc.errors import Forbidden
+from mpc.evidence.claims import ReferenceValues, SimulatedReference, TpmReference
+from parties.report.building import build_report
+from parties.report.view import Cell, trust_of
+from scenarios.breast_cancer import scenario
+
+DIGEST = b"\x01" * 32
+SIMULATED = SimulatedReference(format="simulated", code_digest="0" * 64, measured_by="self", memory_protected=False)
+
+
+def card(name: str, label: str) -> dict[str, str]:
+    return {
+        "format": "sealroom.party",
+        "name": name,
+        "label": label,
+        "signing_key": hashlib.sha256(name.encode()).hexdigest(),
+        "sealing_key": base64.b64encode(hashlib.shake_256(name.encode()).digest(1216)).decode(),
+    }
+
+
+def contract(*enclaves: ReferenceValues) -> Contract:
+    cards = {party.name: card(party.name, party.label) for party in scenario.parties}
+    return scenario.contract(parties=cards, enclaves=enclaves or (SIMULATED,), now=datetime(2026, 1, 1, tzinfo=UTC))
+
+
+RELEASE = Release(
+    (
+        ReleasedTable(
+            name="crosstab",
+            keys=("grade", "hormon"),
+            measures=(ReleasedMeasure("n", "count", "Frequencies", None, "fail"),),
+            data=pa.table({"grade": ["1", "2", None], "hormon": ["no", "no", "no"], "n": [None, 20, 25]}),
+            masks=((True, False, False),),
+            margins=(0, 0, 1),
+            withheld=(Withheld("threshold", "LowCount", "minimum threshold", "n", 1, "group more coarsely"),),
+        ),
+    )
+)
+
+
+def test_a_release_becomes_cells_with_their_marks_labels_and_totals() -> None:
+    report = build_report(contract(), DIGEST, RELEASE, computation="patients_by_grade", parameters={}, provenance=None)
+    table = report.tables[0]
+    assert [row[2] for row in table.rows] == [Cell(None, withheld=True), Cell(20), Cell(25)]
+    assert table.columns[0].labels["1"] == "well differentiated"
+    assert [table.totalled(row) for row in range(3)] == [frozenset(), frozenset(), frozenset({"grade"})]
+    assert table.withheld[0].remedy == "group more coarsely"
+    assert report.contract_digest == "01" * 32
+    assert set(report.recipients) == {"Rotterdam tumour bank", "German Breast Cancer Study Group", "University"}
+    assert report.sources[0][0] == "patients"
+
+
+def test_a_failed_run_has_no_report_and_one_code() -> None:
+    with pytest.raises(Forbidden) as refused:
+        build_report(
+            contract(), DIGEST, failed_release("patients_by_grade"), computation="patients_by_grade", parameters={},
+            provenance=None,
+        )  # fmt: skip
+    assert refused.value.code == "run.failed"
+
+
+def test_a_result_of_no_computation_of_the_contract_is_refused() -> None:
+    with pytest.raises(Forbidden) as refused:
+        build_report(contract(), DIGEST, RELEASE, computation="other", parameters={}, provenance=None)
+    assert refused.value.code == "report.computation"
+
+
+@pytest.mark.parametrize(("measured_by", "severity"), [("self", "none"), ("boot", "partial")])
+def test_evidence_is_called_what_it_is(measured_by: str, severity: str) -> None:
+    tpm = TpmReference.model_validate(
+        {
+            "format": "tpm", "code_digest": "0" * 64, "code_pcr": 12, "measured_by": measured_by,
+            "boot_pcrs": {str(register): "1" * 64 for register in (*range(8), 9)} if measured_by == "boot" else {}, "memory_protected": False,
+            "authority": base64.b64encode(b"no certificate").decode(), "issuer": "gbsg",
+        }
+    )  # fmt: skip
+    terms = contract().model_copy(update={"enclaves": (tpm, SIMULATED)})
+    said = trust_of(terms)
+    assert said[0].severity == "none"
+    assert severity in {trust.severity for trust in said if "tpm" in trust.headline}
+    assert all("--accept-visible-memory" in trust.accepted_by for trust in said)
