@@ -21,10 +21,17 @@ from mpc.contract.document import parse_contract
 from mpc.contract.terms import Contract
 from mpc.coordinator import sandbox
 from mpc.coordinator.line import Line, LineEnded
-from mpc.engines import answer
+from mpc.coordinator.warmth import made_up_dataset, made_up_table
+from mpc.engines import answer, run_sql, run_statistics
 from mpc.errors import Exhausted, Malformed, Refusal
+from mpc.questions.sql import check_sql
+from mpc.questions.statistics import check_statistics
+from mpc.questions.terms import StatisticsQuestion
 from mpc.results import to_bytes
 from mpc.table.batches import Table, loaded_table
+
+_WARM_SQL = "SELECT category, count(*) AS n, avg(float) AS mean FROM made_up GROUP BY category"
+_WARM_SUMMARY: dict[str, tuple[str, ...]] = {"columns": ("float",), "by": ("category",)}
 
 OVERHEAD_MIB = 256
 """Private memory beside what the engine may use: its threads' stacks, Arrow's and Python's own."""

@@ -40,8 +40,8 @@ def made_up_dataset() -> Dataset:
         codes = [{"value": "x", "label": "x"}] if name == "category" else []
         columns.append({
             "name": name, "description": name, "type": name, "precision": None, "scale": None, "unit": None,
-            "nullable": True, "missing": (), "minimum": low, "maximum": high, "codes": codes, "filterable": False,
-            "identifier": False,
+            "nullable": True, "missing": (), "minimum": low, "maximum": high, "codes": codes, "identifier": False,
+            "filterable": name == "category",
         })  # fmt: skip
     subject = {
         "domain": "d", "column": "text", "identity": "shared", "normalisation": "trim_casefold", "rows": "one",
