@@ -134,6 +134,10 @@ class Situation:
     blocked: frozenset[Action] = frozenset()
 
 
+_ENDED = frozenset({"released", "failed"})
+"""States of a run that has a result: a failure is one as well, and says no more than that."""
+
+
 def decide(situation: Situation) -> Action:
     """Return the next action; ``Watch`` or ``Rest`` when nothing is to be done."""
     if not situation.signed or situation.withdrawal == "delivered":
@@ -162,7 +166,7 @@ def _wanted(situation: Situation) -> list[Action]:
     return wanted + [
         FetchResult(run.number)
         for run in status.runs
-        if run.state == "released" and run.computation in situation.recipient_of and run.number not in situation.fetched
+        if run.state in _ENDED and run.computation in situation.recipient_of and run.number not in situation.fetched
     ]
 
 

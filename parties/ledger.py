@@ -170,6 +170,7 @@ class Ledger:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.execute("PRAGMA foreign_keys = ON")
+        self._database.execute("PRAGMA secure_delete = ON")  # a dropped key leaves no trace in a free page
         version = self._database.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             self._database.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")

@@ -24,6 +24,7 @@ from mpc.sealing.stream import (
     ChunkOpener,
     ChunkTally,
     DataKey,
+    Header,
     new_upload,
     parse_header,
     sign_commitment,
@@ -111,16 +112,18 @@ def batch(dataset: Dataset, start: int, rows: int) -> pa.RecordBatch:
 KEY = SigningKey(bytes(range(32)))
 
 
+def commit(header: Header, tally: ChunkTally) -> bytes:
+    return sign_commitment(header, tally, KEY)
+
+
 def submission(
     agreement: Agreement, dataset: Dataset, batches: Iterable[pa.RecordBatch], **options: object
 ) -> Submission:
     header, data_key = new_upload(
         contract=agreement.digest, dataset=dataset.name, sender="north", schema_digest=schema_digest(dataset),
-        mapping_digest=bytes(32), random=lambda count: bytes(count),
+        mapping_digest=bytes(32), random=bytes,
     )  # fmt: skip
-    return Submission(
-        dataset, header, data_key, batches, commit=lambda header, tally: sign_commitment(header, tally, KEY), **options
-    )
+    return Submission(dataset, header, data_key, batches, commit=commit, **options)
 
 
 def test_what_arrives_is_what_was_sent_and_committed_to(agreement: Agreement, dataset: Dataset) -> None:
