@@ -1,6 +1,7 @@
 """Who stands behind each group of rows: distinct subjects, in all and without each single owner."""
 
 from collections.abc import Iterable
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +31,8 @@ class Tallies:
         self._owners = dataset.owners
         self._counted = counted
         self._compared = dataset.subject.identity == "shared" and len(dataset.owners) > 1
-        by_rows = dataset.subject.rows == "one" and not self._compared
-        kind = _Rows if by_rows else _Pairs
+        self._by_rows = dataset.subject.rows == "one" and not self._compared
+        kind = _Rows if self._by_rows else _Pairs
         self._kept: dict[tuple[str | None, str], _Rows | _Pairs] = {
             (column, owner): kind() for column in counted for owner in dataset.owners
         }
@@ -45,11 +46,17 @@ class Tallies:
         """Count the rows of ``batch``, which are ``owner``'s, in the groups that ``codes`` name."""
         if self.is_public:
             return
-        subjects = normalised(batch.column(self._subject.column), self._subject.normalisation)
+        subjects = batch.column(self._subject.column)
+        if not self._by_rows:
+            subjects = normalised(subjects, self._subject.normalisation)
         for column in self._counted:
-            valid = subjects.is_valid()
-            if column is not None:
-                valid = pc.and_(valid, batch.column(column).is_valid())
+            # A row without a subject counts for nobody; uploads refuse it, and here it does no harm either.
+            needed = [subjects] if column is None else [subjects, batch.column(column)]
+            absent = [each for each in needed if each.null_count]
+            if not absent:
+                self._kept[column, owner].add(codes, subjects)
+                continue
+            valid = reduce(pc.and_, (each.is_valid() for each in absent))
             self._kept[column, owner].add(codes[np.asarray(valid)], subjects.filter(valid))
 
     def contributors(self, column: str | None, cells: Cells, size: int) -> tuple[Contributors, ...]:
