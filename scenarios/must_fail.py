@@ -28,11 +28,10 @@ CHANGED_LINE = ("counts < rules.threshold", "counts < 1")
 def withheld_in_part(narrator: Narrator, reports: Sequence[Report]) -> None:
     """Show one answer of which disclosure control withheld a part."""
     for report in reports:
-        cells = sum(len(table.rows) * len(table.measures) for table in report.tables)
-        if 0 < report.withheld_cells < cells:
+        if 0 < report.withheld_cells < report.cells:
             rules = sorted({held.rule for table in report.tables for held in table.withheld})
             with narrator.step(
-                f"disclosure control withheld {report.withheld_cells} of {cells} cells of {report.computation} "
+                f"disclosure control withheld {report.withheld_cells} of {report.cells} cells of {report.computation} "
                 f"({', '.join(rules)})"
             ):
                 pass

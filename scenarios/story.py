@@ -180,7 +180,7 @@ def _results(narrator: Narrator, members: Sequence[Member], contract: Contract) 
         for table in report.tables:
             narrator.show(result_table(table))
             if table.withheld:
-                narrator.show(withheld_table(table))
+                narrator.show(Text(table.in_words), withheld_table(table))
     return answers
 
 

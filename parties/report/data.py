@@ -57,6 +57,7 @@ def table_data(table: ReportTable) -> dict[str, Any]:
         ],
         "totals": [sorted(table.totalled(index)) for index in range(len(table.rows))],
         "withheld": [vars(held) for held in table.withheld],
+        "groups_left_out": table.withheld_cells > table.marked_cells,
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from parties.report.plots import plots
 from parties.report.view import Report, ReportTable
-from parties.report.words import TOTAL, WITHHELD, written
+from parties.report.words import TOTAL, written
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -44,7 +44,7 @@ def html(reports: Sequence[Report]) -> str:
         owners=sorted({owner for report in reports for _, _, owners in report.sources for owner in owners}),
         sources=sorted({source for report in reports for source in report.sources}),
         withheld_cells=sum(report.withheld_cells for report in reports),
-        all_cells=sum(len(table.rows) * len(table.measures) for report in reports for table in report.tables),
+        all_cells=sum(report.cells for report in reports),
         verified=all(report.provenance is not None and report.provenance.verified for report in reports),
         shown=next((report.provenance.shown for report in reports if report.provenance), "no receipt"),
         reports=[_answer(report, len(reports), Markup) for report in reports],
@@ -80,7 +80,7 @@ def _table(report: Report, table: ReportTable, among: int, markup: "type[Markup]
     return {
         "anchor": re.sub(r"\W", "-", f"{report.computation}-{table.name}"),
         "heading": heading if among or named else "Result",
-        "caption": _caption(table),
+        "caption": table.in_words,
         "plots": [
             # The drawing is matplotlib's own SVG, which escapes every text that went into it.
             {"svg": markup(plot.svg), "caption": plot.caption, "description": plot.description}
@@ -106,13 +106,6 @@ def _row(table: ReportTable, index: int) -> dict[str, Any]:
             for cell, column in zip(table.rows[index], table.columns, strict=True)
         ],
     }
-
-
-def _caption(table: ReportTable) -> str:
-    held = table.withheld_cells
-    if not held:
-        return "Nothing was withheld from this table."
-    return f"{held} {'cell is' if held == 1 else 'cells are'} {WITHHELD}: marked in the table, explained below it."
 
 
 def _breakable(text: str, markup: "type[Markup]") -> Any:  # noqa: ANN401 - markup or text

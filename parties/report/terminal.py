@@ -59,13 +59,14 @@ def _parts(report: Report, *, trust: bool) -> Iterator[RenderableType]:
         yield Text(f"{report.purpose}{name}", "bold")
         yield result_table(table)
         if table.withheld:
+            yield Text(table.in_words)
             yield withheld_table(table)
     yield Text(_footing(report), "dim")
 
 
 def _footing(report: Report) -> str:
     held = report.withheld_cells
-    words = "nothing was withheld" if not held else f"{held} {'cell was' if held == 1 else 'cells were'} withheld"
+    words = f"{held} of {report.cells} cells withheld" if held else "nothing was withheld"
     if report.provenance is None:
         receipt = "no receipt"
     else:

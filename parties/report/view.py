@@ -75,9 +75,31 @@ class ReportTable:
         return tuple(position for position, column in enumerate(self.columns) if not column.is_key)
 
     @property
-    def withheld_cells(self) -> int:
-        """How many cells were held back."""
+    def marked_cells(self) -> int:
+        """How many cells stand in the table as withheld."""
         return sum(cell.withheld for row in self.rows for cell in row)
+
+    @property
+    def withheld_cells(self) -> int:
+        """How many cells were held back: those that are marked, and those of groups that are left out whole."""
+        return max(self.marked_cells, sum(held.cells for held in self.withheld))
+
+    @property
+    def cells(self) -> int:
+        """How many cells the answer had, released and withheld."""
+        return len(self.rows) * len(self.measures) - self.marked_cells + self.withheld_cells
+
+    @property
+    def in_words(self) -> str:
+        """What was withheld, in a sentence."""
+        held, absent = self.withheld_cells, self.withheld_cells - self.marked_cells
+        if held == 0:
+            return "Nothing was withheld."
+        words = f"{held} of {self.cells} cells {'is' if held == 1 else 'are'} withheld"
+        if absent == 0:
+            return f"{words}, and marked."
+        left_out = "groups are left out whole, as their names alone would tell that somebody is there"
+        return f"{words}: {left_out}." if absent == held else f"{words}: {self.marked_cells} are marked; {left_out}."
 
     def totalled(self, row: int) -> frozenset[str]:
         """Return the names of the keys that ``row`` is a total over."""
@@ -148,6 +170,11 @@ class Report:
     def withheld_cells(self) -> int:
         """How many cells were held back in all tables."""
         return sum(table.withheld_cells for table in self.tables)
+
+    @property
+    def cells(self) -> int:
+        """How many cells the answer had, released and withheld."""
+        return sum(table.cells for table in self.tables)
 
 
 def trust_of(contract: Contract) -> tuple[Trust, ...]:

@@ -50,6 +50,10 @@ SPREADS = ReportTable(
         ReportColumn("sd_age", "spread", "years"),
     ),
     rows=((Cell("2"), Cell(54.21), Cell(12.11)), (Cell("3"), HELD, HELD), (Cell("1"), Cell(51.0), Cell(9.5))),
+    withheld=(
+        Withholding("coalition", "mean_age", 1, "group more coarsely"),
+        Withholding("coalition", "sd_age", 1, "group more coarsely"),
+    ),
 )
 
 PROVENANCE = Provenance(

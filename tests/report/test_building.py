@@ -79,7 +79,8 @@ def test_evidence_is_called_what_it_is(measured_by: str, severity: str) -> None:
     tpm = TpmReference.model_validate(
         {
             "format": "tpm", "code_digest": "0" * 64, "code_pcr": 12, "measured_by": measured_by,
-            "boot_pcrs": {str(register): "1" * 64 for register in (*range(8), 9)} if measured_by == "boot" else {}, "memory_protected": False,
+            "boot_pcrs": {str(register): "1" * 64 for register in (*range(8), 9)} if measured_by == "boot" else {},
+            "memory_protected": False,
             "authority": base64.b64encode(b"no certificate").decode(), "issuer": "gbsg",
         }
     )  # fmt: skip

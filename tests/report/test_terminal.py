@@ -19,7 +19,7 @@ def test_it_says_what_was_withheld_by_which_rule_and_what_would_help() -> None:
     text = said(REPORT)
     assert "withheld" in text
     assert "ask for coarser groups" in text
-    assert "4 cells were withheld" in text
+    assert "4 of 16 cells withheld" in text
 
 
 def test_it_warns_before_it_shows() -> None:
