@@ -106,7 +106,7 @@ def owned(rows: st.SearchStrategy[Row], owners: Sequence[str], *, unique: bool) 
 
 def run(
     text: str, datasets: Mapping[str, Dataset], rows: Mapping[str, Mapping[str, Sequence[Row]]]
-) -> tuple[CheckedSql, RawTable]:  # noqa: E501
+) -> tuple[CheckedSql, RawTable]:
     checked = check(text, datasets)
     tables = {
         name: tuple(table(terms, owner, rows[name][owner]) for owner in terms.owners)
@@ -162,7 +162,7 @@ def assert_groups(raw: RawTable, rows: Sequence[Joined]) -> None:
         city
         for city, margin in zip(raw.data.column("city").to_pylist(), raw.margins.tolist(), strict=True)
         if not margin
-    ]  # noqa: E501
+    ]
     assert sorted(map(str, plain)) == sorted({str(value(row, "p", "city")) for row in rows})
 
 

@@ -134,6 +134,14 @@ def test_shared_subjects_are_compared_in_their_normalisation() -> None:
     assert {party: left.tolist() for party, left in one.without.items()} == {"a": [2], "b": [2]}
 
 
+def test_joins_compare_shared_subjects_in_their_normalisation_too() -> None:
+    terms = {"identity": "shared", "normalisation": "trim_casefold"}
+    rows = {"people": {"a": [{"pid": " Anna"}, {"pid": "bo"}]}, "events": {"b": [{"pid": "ANNA ", "cost": 2.0}]}}
+    text = "select count(distinct e.pid) d, sum(cost) s from people p join events e on p.pid = e.pid"
+    raw = run(text, rows, {"people": people(**terms), "events": events(**terms)})
+    assert raw.data.to_pylist() == [{"d": 1, "s": 2.0}]
+
+
 def test_of_unknown_identity_only_the_largest_owner_counts() -> None:
     unknown = {"people": people(identity="unknown", owners=("a", "b", "c"))}
     rows = {"a": persons(5), "b": persons(8, first="q"), "c": persons(6, first="r")}

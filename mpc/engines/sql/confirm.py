@@ -30,7 +30,7 @@ _EXPRESSIONS = frozenset({
 _STRUCTURE = frozenset({"SELECT_NODE", "BASE_TABLE", "JOIN", "ORDER_MODIFIER", "TYPE"})
 _COUNTING_STRUCTURE = frozenset({"SUBQUERY", "SET_OPERATION_NODE"})
 _NEVER_SET = ("sample", "qualify", "having", "at_clause", "ranking_expression", "modifiers", "orders", "export_state")
-_ALWAYS = {
+_ALWAYS: dict[str, set[object]] = {
     "join_type": {"INNER", "LEFT"},
     "ref_type": {"REGULAR"},
     "setop_type": {"UNION"},
@@ -71,7 +71,7 @@ def _confirm(
     root: dict[str, Any], tables: AbstractSet[str], types: AbstractSet[str], functions: AbstractSet[str]
 ) -> None:
     for node in _nodes(root):
-        if "type" in node and node["type"] not in types:
+        if isinstance(node.get("type"), str) and node["type"] not in types:
             raise _unconfirmed("type")
         if node.get("type") == "FUNCTION" and node["function_name"] not in functions:
             raise _unconfirmed("function")

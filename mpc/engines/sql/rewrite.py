@@ -21,10 +21,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mpc.questions.sql import CheckedSql, Source, SqlMeasure
-from mpc.questions.sql.joins import normalised
 from mpc.questions.sql.words import grouping_text
+from mpc.table.schema import Dataset
 
 Mode = Literal["rows", "subjects", "shared"]
+
+_BLANKS = " \t\n\x0b\x0c\r\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
+_BLANKS += "\u200a\u2028\u2029\u202f\u205f\u3000"
+"""What ``trim_casefold`` trims: Unicode's White_Space and ASCII's separators, as ``mpc.table`` trims them."""
 
 
 @dataclass(frozen=True)
@@ -270,8 +274,7 @@ class _Rewriter:
         return source.dataset.owners.index(party)
 
     def _subject(self, alias: str) -> str:
-        dataset = self._sources[alias].dataset
-        return normalised(f'"{alias}"."{dataset.subject.column}"', dataset)
+        return f'"{alias}"."{self._sources[alias].dataset.subject.column}"'
 
     # -- clauses -----------------------------------------------------------------------------------------------
 
@@ -297,13 +300,13 @@ class _Rewriter:
 
     def _scan(self, source: Source) -> str:
         dataset = source.dataset
-        columns = ", ".join(f'"{column}"' for column in source.columns)
+        columns = [_scanned(column, dataset) for column in source.columns]
         selects = []
         for position, owner in enumerate(self._owners[dataset.name]):
             scan = Scan(f"#scan{len(self._scans)}", dataset.name, position)
             self._scans.append(scan)
             number = f'CAST({dataset.owners.index(owner)} AS SMALLINT) AS "#owner"'
-            selects.append(f'SELECT {_listed([number], [columns] if columns else [])} FROM "{scan.name}"')
+            selects.append(f'SELECT {_listed([number], columns)} FROM "{scan.name}"')
         return f'({" UNION ALL ".join(selects)}) AS "{source.alias}"'
 
     def _grouped(self, *also: str) -> str:
@@ -320,6 +323,15 @@ class _Rewriter:
 
 
 OWNER = '"#by"'
+
+
+def _scanned(column: str, dataset: Dataset) -> str:
+    """Return the column as it is read: subjects in their normalisation, so that joins and counts compare alike."""
+    declared, quoted = dataset.column(column), f'"{column}"'
+    is_text = declared is not None and declared.type in {"text", "category"}
+    if column != dataset.subject.column or dataset.subject.normalisation == "exact" or not is_text:
+        return quoted
+    return f"lower(trim({quoted}, '{_BLANKS}')) AS {quoted}"
 
 
 def _both(left: str, right: str) -> str:

@@ -19,6 +19,7 @@ from mpc.questions.terms import Parameter
 from mpc.table.schema import Dataset
 
 MEASURES_MAX = 64
+COUNTS_MAX = 8_192
 
 
 def check_sql(name: str, text: str, parameters: Sequence[Parameter], datasets: Mapping[str, Dataset]) -> CheckedSql:
@@ -35,6 +36,7 @@ def check_sql(name: str, text: str, parameters: Sequence[Parameter], datasets: M
     bearing = _Bearing(origin, scope, where_aliases | {key.alias for key in grouping.keys})
     measures = _measures(grouping.measures, scope, bearing)
     _check_names(grouping.keys, measures)
+    _check_counts(measures, scope)
     shown = read_shown(select, scope, grouping, measures)
     _check_every_column_met(select, scope)
     sources = tuple(
@@ -142,6 +144,16 @@ def _same_name(name: str) -> Forbidden:
         "output_name", f"two output columns are called {name}", why="a recipient could not tell them apart",
         remedy="name each with AS",
     )  # fmt: skip
+
+
+def _check_counts(measures: Sequence[SqlMeasure], scope: Scope) -> None:
+    owners = {alias: len(dataset.owners) for alias, dataset in scope.sources.items()}
+    counts = sum((1 + len(one.conditions)) * (1 + owners[alias]) for one in measures for alias in one.sources)
+    if counts > COUNTS_MAX:
+        raise forbidden(
+            "counts", "too many aggregates for so many owners", why="subjects are counted without each owner, for each",
+            remedy="ask in several computations",
+        )  # fmt: skip
 
 
 def _check_every_column_met(select: exp.Select, scope: Scope) -> None:

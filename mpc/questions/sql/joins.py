@@ -14,10 +14,6 @@ from mpc.table.schema import Dataset
 
 SOURCES_MAX = 8
 
-_BLANKS = " \t\n\x0b\x0c\r\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
-BLANKS = _BLANKS + "\u200a\u2028\u2029\u202f\u205f\u3000"
-"""What ``trim_casefold`` trims: Unicode's White_Space and ASCII's separators, as ``mpc.table`` trims them."""
-
 
 @dataclass
 class From:
@@ -30,15 +26,6 @@ class From:
     joins: list[Join] = field(default_factory=list)
     multiplied: set[str] = field(default_factory=set)
     quiet: set[str] = field(default_factory=set)
-
-
-def normalised(text: str, dataset: Dataset) -> str:
-    """Return the subject column ``text`` as SQL that compares subjects in the dataset's normalisation."""
-    column = dataset.column(dataset.subject.column or "")
-    is_text = column is not None and column.type in {"text", "category"}
-    if dataset.subject.normalisation == "exact" or not is_text:
-        return text
-    return f"lower(trim({text}, '{BLANKS}'))"
 
 
 def read_from(select: exp.Select, scope: Scope, datasets: Mapping[str, Dataset]) -> From:
@@ -173,12 +160,7 @@ def _equal(left: Place, right: Place) -> str:
             "kind", "a join compares columns of different types", why="the engine would fail on it",
             remedy="declare both with the same type",
         )  # fmt: skip
-    return f"({_joined(left)} = {_joined(right)})"
-
-
-def _joined(place: Place) -> str:
-    is_subject = place.dataset.subject.column == place.column.name
-    return normalised(place.text, place.dataset) if is_subject else place.text
+    return f"({left.text} = {right.text})"
 
 
 def _not_a_key(what: str) -> Forbidden:
