@@ -229,8 +229,9 @@ def _countersigned(
         _same("size", str(state.checkpoint.size), str(countersigned.checkpoint.size))
         _same("root", state.checkpoint.root, countersigned.checkpoint.root)
         signer = about.name_of(countersigned.signer)
+        time = parse_time(countersigned.checkpoint.time)
         if signer not in gaining:
-            times[signer] = parse_time(countersigned.checkpoint.time)
+            times[signer] = min(time, times.get(signer, time))
     return min(times.values(), default=None), tuple(sorted(times))
 
 

@@ -266,6 +266,14 @@ def test_the_beneficiary_shows_no_time() -> None:
     assert verified(receipt, beneficiary="clinic").countersigners == ("hospital",)
 
 
+@pytest.mark.parametrize("times", [(SHOWN, SHOWN_LATER), (SHOWN_LATER, SHOWN)])
+def test_who_countersigns_twice_shows_the_earlier_time(times: tuple[str, str]) -> None:
+    def twice(log: Log) -> list[bytes]:
+        return [sign_checkpoint(state(log, 8, time), key_of("clinic")) for time in times]
+
+    assert verified(Scene(countersignatures=twice).receipt()).time_shown == parse_time(SHOWN)
+
+
 def test_known_parties_are_compared_or_said_not_to_be() -> None:
     found = {check.name: check.found for check in verified(Scene().receipt(), known=None).checks}
     assert found["parties"].startswith("not compared")
