@@ -13,6 +13,9 @@ from mpc.disclosure.rules.relations import Relation, determined, relations
 from mpc.disclosure.rules.rule import Hidden, Mask, Rule, nothing
 from mpc.results import Contributors, Counts, RawResult, RawTable
 
+_NOT_ADDITIVE = frozenset({"quantile", "test"})
+"""Kinds whose values over a whole say nothing exact about a part."""
+
 SOLVED_MAX = 400
 """Withheld rows up to which the system is solved; past it the table loses its totals."""
 
@@ -29,7 +32,7 @@ def find(raw: RawResult, rules: Rules, hidden: Hidden) -> Hidden:
         each = relations(table)
         for measure in table.measures:
             mask = hidden[table.name, measure.name]
-            if mask.any():
+            if mask.any() and measure.kind not in _NOT_ADDITIVE:
                 behind = table.contributors[measure.name]
                 found[table.name, measure.name] |= _protected(table, each, mask, behind, rules) & ~mask
     return found
