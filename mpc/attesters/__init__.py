@@ -36,7 +36,8 @@ class Settings:
     """What an operator says of the hardware; each attester reads what concerns it.
 
     ``tcti`` is how the TPM is reached, as tpm2-tss spells it (``device:/dev/tpmrm0``, ``swtpm:path=…``); ``code_pcr``
-    the register that holds the code digest; ``certificates`` the DER chain of the attestation key, leaf first.
+    the register that holds the code digest; ``certificates`` the files of the attestation key's chain,
+    in PEM or DER, leaf first.
     """
 
     tcti: str = "device:/dev/tpmrm0"

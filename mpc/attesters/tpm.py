@@ -20,6 +20,7 @@ from mpc.canonical import sha256
 from mpc.errors import Misconfigured, OutOfOrder, Unavailable
 from mpc.evidence import tpm
 from mpc.evidence.binding import Transcript
+from mpc.evidence.chain import certificates_of
 from mpc.evidence.claims import BOOT_PCRS, Attestation
 from mpc.evidence.enrolment import Challenge, EnrolmentRequest
 from mpc.evidence.tpm_structures import parse_attest
@@ -43,6 +44,7 @@ class TpmAttester:
                 remedy="enrol the machine with a party (`sealroom tpm enrol`) and give the certificate's file",
             )  # fmt: skip
         self._settings = settings
+        self._certificates = tuple(der for given in settings.certificates for der in certificates_of(given))
         self._registers = sorted(BOOT_PCRS | {settings.code_pcr})
 
     def measure(self, code_digest: bytes) -> None:
@@ -59,7 +61,7 @@ class TpmAttester:
                 )  # fmt: skip
             with _attestation_key(library, esapi) as (key, public):
                 attest, signature, pcrs = self._quote(esapi, key, transcript.qualifying_data())
-        evidence = tpm.pack(attest, signature, public, pcrs, self._settings.certificates)
+        evidence = tpm.pack(attest, signature, public, pcrs, self._certificates)
         return Attestation(self.format, evidence, (), transcript.to_bytes())
 
     def _quote(self, esapi: Any, key: Any, qualifying: bytes) -> tuple[bytes, bytes, dict[int, bytes]]:  # noqa: ANN401 - tpm2_pytss is untyped

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_der_x509_certificate
 
 from mpc.attesters import Settings, choose
 from mpc.attesters.tpm import answer, enrolment_request, extend
@@ -219,6 +221,16 @@ def test_a_register_that_software_can_reset_or_the_boot_chain_writes_is_refused(
     with pytest.raises(Misconfigured) as caught:
         choose("tpm", Settings(code_pcr=register, certificates=(b"x",)))
     assert caught.value.code == "attester.code_pcr"
+
+
+def test_the_certificate_may_lie_in_a_pem_file(machine: Enrolled) -> None:
+    pem = load_der_x509_certificate(machine.certificate).public_bytes(Encoding.PEM)
+    with machine.machine.booted() as tcti:
+        attester = choose("tpm", replace(machine.settings(tcti), certificates=(pem,)))
+        attester.measure(CODE)
+        assert decide(attester.attest(TRANSCRIPT), reference(machine))
+    with pytest.raises(Malformed):
+        choose("tpm", Settings(certificates=(b"no certificate",)))
 
 
 def test_what_is_missing_is_said(machine: Enrolled, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ POINTS: dict[str, tuple[dict[str, Any], str]] = {
     "a register too few beside it": ({"pcrs": {0: PCRS[0]}}, "evidence.pcr_selection"),
     "what no TPM generated": ({"magic": b"\xff\x54\x43\x48"}, "evidence.malformed"),
     "a certification, not a quote": ({"kind": b"\x80\x17"}, "evidence.malformed"),
+    "a flag that is neither yes nor no": ({"safe": b"\2"}, "evidence.malformed"),
     "bytes after the quote": ({"tail": b"\0"}, "evidence.malformed"),
     "a bank of an unknown hash": ({"selections": (selection((0, 7, 8), bank=0x99),)}, "evidence.malformed"),
 }
