@@ -174,7 +174,7 @@ class Daemon:
             return
         log.info("refused", action=type(action).__name__, code=refusal.code)
         if trouble.last is None or trouble.last.code != refusal.code:
-            self._record("refused", action=type(action).__name__, **refusal.as_data())
+            self._record("refused", action=type(action).__name__, refusal=refusal.as_data())
         trouble.last = refusal
         if self._may_pass(action, refusal):
             self._look_again(action, refusal)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from mpc.canonical import format_time, parse_time, sha256
@@ -464,7 +465,13 @@ class Ledger:
 
 def _agreed(row: sqlite3.Row) -> Agreed:
     signed, withdrawn = (None if row[name] is None else parse_time(row[name]) for name in ("signed", "withdrawn"))
-    return Agreed(parse_contract(row["raw"]), row["raw"], row["digest"], signed, withdrawn)
+    return Agreed(_parsed(row["raw"]), row["raw"], row["digest"], signed, withdrawn)
+
+
+@lru_cache(maxsize=16)
+def _parsed(raw: bytes) -> Contract:
+    """Parse a contract once: it is looked at in every step, and its questions take long to read."""
+    return parse_contract(raw)
 
 
 def _uploaded(row: sqlite3.Row) -> Uploaded:

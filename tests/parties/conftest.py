@@ -19,8 +19,9 @@ from parties.ledger import Ledger
 
 NAMES = ("north", "south", "university")
 START = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
-MARK = 987_654_321_000
-"""Every row's identifier holds it: wherever it shows, a row has leaked."""
+MARK = 0x0DB4_DA5F_7EF4_0000
+"""Every row's identifier is this and less than 2**16: wherever its start shows, a row has leaked."""
+MARKS = (str(MARK)[:-6].encode(), MARK.to_bytes(8, "little")[2:], MARK.to_bytes(8, "big")[:-2])
 
 
 def column(name: str, kind: str, **changes: object) -> Column:
@@ -176,9 +177,7 @@ def member(tmp_path: Path, cards: dict[str, Card]) -> Callable[..., Member]:
 def write_rows(path: Path, rows: int, *, offset: int = 0) -> None:
     """Write a CSV of marked rows: each pid holds ``MARK``."""
     lines = ["pid,age,grade,weight"]
-    lines += [
-        f"{MARK + offset * 10_000_000 + row},{20 + row % 60},{1 + row % 3},{50 + row % 40}.5" for row in range(rows)
-    ]
+    lines += [f"{MARK + offset * 20_000 + row},{20 + row % 60},{1 + row % 3},{50 + row % 40}.5" for row in range(rows)]
     path.write_text("\n".join(lines) + "\n")
 
 

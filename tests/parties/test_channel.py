@@ -278,9 +278,11 @@ def test_an_older_tls_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_protocol_over_tls_is_refused(tmp_path: Path) -> None:
-    with tls_server(tmp_path, lambda context: context.set_alpn_protocols(["http/1.1"])) as address:
-        with pytest.raises(Untrusted) as refusal:
-            fetch_certificate(address, timeout_seconds=5)
+    def web(context: ssl.SSLContext) -> None:
+        context.set_alpn_protocols(["http/1.1"])
+
+    with tls_server(tmp_path, web) as address, pytest.raises(Untrusted) as refusal:
+        fetch_certificate(address, timeout_seconds=5)
     assert (refusal.value.field, refusal.value.expected) == ("alpn", "h2")
 
 
@@ -318,6 +320,8 @@ def test_a_refusal_of_the_coordinator_comes_out_as_it_went_in(wanted: Contract, 
 
     class Refusing(Server):
         def service(self, details: grpc.HandlerCallDetails) -> Any:
+            self.asked.append(details.method)
+
             def refuse(_: bytes, context: grpc.ServicerContext) -> bytes:
                 context.set_trailing_metadata(status.metadata)
                 context.abort(status.code, status.details)

@@ -1,0 +1,136 @@
+"""Daemons and the real coordinator, end to end over loopback: the whole way, restarts, and hosts that cheat."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mpc.contract.document import contract_bytes
+from mpc.errors import Forbidden
+from tests.parties.conftest import MARKS, contract_of
+from tests.parties.coordinators import CODE_DIGEST, Boot
+from tests.parties.gathering import Gathering, gathered
+
+pytestmark = pytest.mark.slow
+
+UNATTENDED = "[consent]\npermit_unattended = true\nreplace_unattended = true"
+
+
+@pytest.fixture
+def boot(tmp_path: Path) -> Iterator[Boot]:
+    booted = Boot(tmp_path / "coordinator")
+    yield booted
+    booted.stop()
+
+
+def loaded(gathering: Gathering) -> bool:
+    return all(client.status()["stage"] in {"loaded", "released"} for client in gathering.clients.values())
+
+
+def test_from_three_folders_to_a_verified_result(
+    boot: Boot, member: Callable[..., Any], cards: Any, capfd: Any
+) -> None:
+    raw = contract_bytes(contract_of(cards, CODE_DIGEST))
+    rows = {"north": 3000, "south": 2000, "university": 0}
+    members = [member(name, address=boot.address, rows=count, settings=UNATTENDED) for name, count in rows.items()]
+    with gathered(*(each.config for each in members)) as party:
+        digest = party.sign_all(raw)
+        party.until(lambda: loaded(party))
+        run = party.clients["university"].run("weight_by_grade")
+        party.until(party.clients["university"].results)
+        release = party.clients["university"].release(run)
+        table = release.tables[0].data.to_pydict()
+        assert sum(table["patients"]) == 5000
+        assert party.clients["north"].log(digest)[0] == {"contract": digest, "leaf": "contract"}
+        assert [event["kind"] for event in party.clients["north"].events() if event["kind"] == "refused"] == []
+        told = [str(client.status()) + str(client.events()) for client in party.clients.values()]
+    written = [path.read_bytes() for path in member_files(members[0].folder.parent)]
+    printed = capfd.readouterr()
+    told += [printed.out, printed.err, boot.log.getvalue()]
+    assert MARKS[0] in (members[0].folder / "patients.csv").read_bytes()
+    assert len(written) > 20
+    assert not any(mark in content for mark in MARKS for content in (*written, *(text.encode() for text in told)))
+
+
+def member_files(folder: Path) -> list[Path]:
+    """Every file that anybody wrote, but for the owners' own sources."""
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != "patients.csv"]
+
+
+def blocked(client: Any) -> set[str]:
+    """The codes of what only a person can go on with."""
+    return {entry["refusal"]["code"] for entry in client.status()["awaits_you"] if "refusal" in entry}
+
+
+def trouble(client: Any) -> str:
+    return (client.status()["trouble"] or {}).get("code", "")
+
+
+def test_a_restart_is_gone_on_from_and_a_host_that_sets_back_or_clones_is_refused(
+    tmp_path: Path, member: Callable[..., Any], cards: Any
+) -> None:
+    raw = contract_bytes(contract_of(cards, CODE_DIGEST))
+    boot = Boot(tmp_path / "coordinator")
+    address = boot.address
+    north = member("north", address=address, rows=900, settings=UNATTENDED)
+    south = member("south", address=address, rows=900)  # signs nothing without a person
+    university = member("university", address=address, settings=UNATTENDED)
+    with gathered(north.config, south.config, university.config) as party:
+        digest = party.sign_all(raw)
+        clients = party.clients
+        party.until(lambda: loaded(party))
+        first = clients["north"].status()["activated"]
+        shutil.copytree(tmp_path / "coordinator", tmp_path / "clone")
+
+        # A person permits where the configuration leaves it to one.
+        run = clients["university"].run("weight_by_grade")
+        party.until(lambda: any(entry["what"] == "permit" for entry in clients["south"].status()["awaits_you"]))
+        party.until(lambda: [entry["missing"] for entry in clients["south"].status()["runs"]] == [["south"]])
+        assert clients["university"].results() == []
+
+        # The coordinator restarts: keys and shares come back, the ciphertext was never sent again.
+        boot.stop()
+        boot = Boot(tmp_path / "coordinator", address=address)
+        party.until(lambda: "activation.second" in blocked(clients["south"]))
+        assert clients["south"].status()["activated"] == first
+        clients["south"].replace_instance()
+        party.until(lambda: loaded(party))
+        second = clients["south"].status()["activated"]
+        assert second == boot.keys.instance.hex() != first
+        assert len([entry for entry in clients["north"].log(digest) if entry["leaf"] == "upload"]) == 2
+        clients["south"].permit(run)
+        party.until(clients["university"].results)
+        kinds = [event["kind"] for event in clients["north"].events()]
+        assert {"share_taken", "share_returned", "rewrapped", "instance_replaced"} <= set(kinds)
+
+        # A daemon restarts as well, and knows what it signed.
+        party.stop("north")
+        party.start(north.config)
+        party.until(lambda: clients["north"].status()["stage"] == "released")
+
+        # The folder as it was before the run, under a new instance: refused before anybody activates it.
+        boot.stop()
+        boot = Boot(tmp_path / "clone", address=address)
+        for name in ("north", "university"):
+            party.until(lambda name=name: trouble(clients[name]) in {"log.rolled_back", "log.range", "log.fork"})
+            assert clients[name].status()["activated"] == second
+        boot.stop()
+
+
+def test_a_person_leaves_and_the_keys_go(boot: Boot, member: Callable[..., Any], cards: Any) -> None:
+    raw = contract_bytes(contract_of(cards, CODE_DIGEST))
+    rows = {"north": 50, "south": 50, "university": 0}
+    members = [member(name, address=boot.address, rows=count, settings=UNATTENDED) for name, count in rows.items()]
+    with gathered(*(each.config for each in members)) as party:
+        digest = party.sign_all(raw)
+        party.until(lambda: loaded(party))
+        north = party.clients["north"]
+        with pytest.raises(Forbidden, match=r"withdraw\.confirmation"):
+            north.withdraw("no more", "00000000")
+        north.withdraw("consent was withdrawn", digest[:8])
+        party.until(lambda: north.status()["stage"] == "withdrawn" and north.status()["next"] == "Rest")
+        ledger = party.services["north"].daemon.ledger
+        assert [upload.data_key for upload in ledger.uploads(bytes.fromhex(digest))] == [b""]
+        assert ledger.share(bytes.fromhex(digest)) is None
