@@ -65,7 +65,7 @@ def cast(scene: Stage, scenario: Scenario, port: int) -> list[Member]:
 
 
 def _member(folder: Path, card: Card, others: dict[str, Card], port: int) -> Member:
-    known = "".join(f'{name} = "{other.fingerprint}"\n' for name, other in others.items() if name != card.name)
+    known = "".join(f'{name} = "{other.fingerprint}"\n' for name, other in others.items())
     settings = (
         f"[party]\nname = {json.dumps(card.name)}\nlabel = {json.dumps(card.label)}\n"
         f'state = "state"\nkey = "{card.name}.key"\n\n[coordinator]\naddress = "127.0.0.1:{port}"\n\n'

@@ -26,17 +26,18 @@ CHANGED_LINE = ("counts < rules.threshold", "counts < 1")
 
 
 def withheld_in_part(narrator: Narrator, reports: Sequence[Report]) -> None:
-    """Show one answer of which disclosure control withheld a part."""
-    for report in reports:
-        if 0 < report.withheld_cells < report.cells:
-            rules = sorted({held.rule for table in report.tables for held in table.withheld})
-            with narrator.step(
-                f"disclosure control withheld {report.withheld_cells} of {report.cells} cells of {report.computation} "
-                f"({', '.join(rules)})"
-            ):
-                pass
-            return
-    promise(kept=False, what="one question is withheld in part")
+    """Show an answer of which disclosure control withheld a part, one with few subjects rather than with none."""
+    partly = [report for report in reports if 0 < report.withheld_cells < report.cells]
+    promise(bool(partly), "one question is withheld in part")
+    report = max(partly, key=lambda report: _rules(report) != ["zeros"])
+    narrator.done(
+        f"disclosure control withheld {report.withheld_cells} of {report.cells} cells of {report.computation} "
+        f"({', '.join(_rules(report))})"
+    )
+
+
+def _rules(report: Report) -> list[str]:
+    return sorted({held.rule for table in report.tables for held in table.withheld})
 
 
 def refused_question(narrator: Narrator, scenario: Scenario, members: Sequence[Member], contract: Contract) -> None:

@@ -44,12 +44,12 @@ class Narrator:
         except BaseException:
             self.console.print(Text.assemble((f"  {FAILED} ", "red"), what))
             raise
-        took = time.monotonic() - began
-        self.console.print(
-            Text.assemble(
-                (f"  {PASSED} ", "green"), what, (f"  {took:.1f} s" if took > NOTEWORTHY_SECONDS else "", "dim")
-            )
-        )
+        self.done(what, seconds=time.monotonic() - began)
+
+    def done(self, what: str, *, seconds: float = 0.0) -> None:
+        """Tell that ``what`` has happened."""
+        took = f"  {seconds:.1f} s" if seconds > NOTEWORTHY_SECONDS else ""
+        self.console.print(Text.assemble((f"  {PASSED} ", "green"), what, (took, "dim")), soft_wrap=True)
 
     def note(self, text: str, style: str = "") -> None:
         """Tell one more thing."""

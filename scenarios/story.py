@@ -16,7 +16,8 @@ from mpc.contract.explain import explain
 from mpc.contract.terms import Contract
 from mpc.evidence.claims import SimulatedReference
 from mpc.measurement import measure
-from parties.cli.answers import answer
+from mpc.receipts.verification import verify_receipt
+from parties.cli.answers import answer, exceptions, known_parties
 from parties.cli.page import summary
 from parties.client import Client
 from parties.report.folder import PAGE, write_folder
@@ -193,8 +194,7 @@ def _compare(narrator: Narrator, members: Sequence[Member], contract: Contract, 
         compared, wrong = compared + cells, wrong + differing
     promise(compared > 0 and not wrong, f"released cells equal the pooled plaintext computation ({', '.join(wrong)})")
     narrator.console.print()
-    with narrator.step(f"all {compared} released numbers equal those of the same questions over the pooled plaintext"):
-        pass
+    narrator.done(f"all {compared} released numbers equal those of the same questions over the pooled plaintext")
 
 
 def _learned(narrator: Narrator, members: Sequence[Member], contract: Contract, answers: Sequence[Answers]) -> None:
@@ -220,6 +220,15 @@ def _reports(narrator: Narrator, answers: Sequence[Answers], out: Path) -> None:
         for each in answers:
             if each.reports:
                 write_folder(out / each.member.name, each.reports)
+    receipts = sorted((out / ANALYST).glob("*.receipt.json"))
+    with narrator.step(f"{len(receipts)} receipts verify offline, from their files alone"):
+        config = _of(answers, ANALYST).member.config
+        for path in receipts:
+            verified = verify_receipt(
+                path.read_bytes(), known=known_parties(config), exceptions=exceptions(config), beneficiary=ANALYST
+            )
+            promise(verified.time_shown is not None, f"an owner vouches for the time of {path.name}")
+        promise(len(receipts) == len(_of(answers, ANALYST).reports), "every result came with a receipt")
     page = (out / ANALYST / PAGE).resolve()
     promise(page.is_file(), "the report is written")
     narrator.console.print(Text.assemble("\nThe report with plots: ", (page.as_uri(), "bold cyan")), soft_wrap=True)

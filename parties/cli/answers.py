@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mpc.evidence.appraisal import Exceptions
     from parties.client import Client
     from parties.config import Config
     from parties.report.view import Report
@@ -11,15 +12,14 @@ if TYPE_CHECKING:
 def answer(daemon: "Client", config: "Config", run: int) -> "tuple[Report, bytes]":
     """Return the report of a run, and its receipt; refuses what ``verify_receipt`` and ``build_report`` refuse."""
     from mpc.contract.document import parse_contract
-    from mpc.evidence.appraisal import Exceptions
     from mpc.receipts.verification import verify_receipt
     from parties.report.building import build_report, provenance_of
 
     receipt = daemon.receipt(run)
     verified = verify_receipt(
         receipt,
-        known=config.known_parties,
-        exceptions=Exceptions(config.trust.accept_self_measured, config.trust.accept_visible_memory),
+        known=known_parties(config),
+        exceptions=exceptions(config),
         beneficiary=config.party.name,
     )
     raw = daemon.contract(verified.contract_digest.hex())
@@ -32,3 +32,17 @@ def answer(daemon: "Client", config: "Config", run: int) -> "tuple[Report, bytes
         provenance=provenance_of(receipt, verified),
     )
     return report, receipt
+
+
+def known_parties(config: "Config") -> dict[str, str]:
+    """Return the fingerprints that a party knows, its own among them."""
+    from parties.keys import load_keys
+
+    return {config.party.name: load_keys(config.party.key).signing.public.keyid, **config.known_parties}
+
+
+def exceptions(config: "Config") -> "Exceptions":
+    """Return the weaknesses of evidence that a party accepts by name."""
+    from mpc.evidence.appraisal import Exceptions
+
+    return Exceptions(config.trust.accept_self_measured, config.trust.accept_visible_memory)

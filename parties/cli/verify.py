@@ -38,11 +38,12 @@ def verify(
     """
     from mpc.evidence.appraisal import Exceptions
     from mpc.receipts.verification import verify_receipt
+    from parties.cli.answers import known_parties
     from parties.config import load_config
 
     settings = load_config(config) if config else None
     trust = settings.trust if settings else None
-    keys = {**(settings.known_parties if settings else {}), **files.pairs(known or [], "--known")}
+    keys = {**(known_parties(settings) if settings else {}), **files.pairs(known or [], "--known")}
     verified = verify_receipt(
         files.read(receipt, "the receipt"),
         known=keys or None,
