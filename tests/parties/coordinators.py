@@ -1,6 +1,10 @@
 """The real coordinator in this process: a boot at a folder, on loopback, that may be stopped and booted again."""
 
 import io
+import json
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -33,3 +37,40 @@ class Boot:
     def stop(self) -> None:
         self._serving.stop(0)
         self.instance.close()
+
+
+class Process:
+    """`python -m mpc.coordinator serve`, as an operator runs it; ``kill`` is SIGKILL."""
+
+    def __init__(self, folder: Path, *, address: str = "127.0.0.1:0") -> None:
+        command = ["serve", "--attester", "simulated", "--listen", address, "--state", str(folder)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mpc.coordinator", *command],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        self._lines: list[str] = []
+        self.address = self._serving()
+        threading.Thread(target=self._drain, daemon=True).start()
+
+    def _serving(self) -> str:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._lines.append(line)
+            if '"serving"' in line:
+                return str(json.loads(line)["address"])
+        raise AssertionError("".join(self._lines))
+
+    def _drain(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            self._lines.extend(lines)
+
+    @property
+    def log(self) -> str:
+        return "".join(self._lines)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()

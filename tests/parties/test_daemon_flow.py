@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from mpc.contract.document import contract_bytes
 from mpc.errors import Forbidden
+from mpc.measurement import measure
 from tests.parties.conftest import MARKS, contract_of
-from tests.parties.coordinators import CODE_DIGEST, Boot
+from tests.parties.coordinators import CODE_DIGEST, Boot, Process
 from tests.parties.gathering import Gathering, gathered
 
 pytestmark = pytest.mark.slow
@@ -134,3 +136,44 @@ def test_a_person_leaves_and_the_keys_go(boot: Boot, member: Callable[..., Any],
         ledger = party.services["north"].daemon.ledger
         assert [upload.data_key for upload in ledger.uploads(bytes.fromhex(digest))] == [b""]
         assert ledger.share(bytes.fromhex(digest)) is None
+
+
+def test_a_party_and_then_the_coordinator_die_in_the_middle_of_an_upload(
+    tmp_path: Path, member: Callable[..., Any], cards: Any
+) -> None:
+    rows = 1_200_000
+    raw = contract_bytes(contract_of(cards, measure().code_digest))
+    (tmp_path / "north").mkdir(exist_ok=True)
+    with duckdb.connect() as database:
+        columns = "range AS pid, 20 + range % 60 AS age, (1 + range % 3)::VARCHAR AS grade, 60.5::DOUBLE AS weight"
+        database.execute(f"COPY (SELECT {columns} FROM range({rows})) TO '{tmp_path / 'north' / 'rows.parquet'}'")  # noqa: S608
+    coordinator = Process(tmp_path / "coordinator")
+    address = coordinator.address
+    source = '[datasets.patients]\nsource = "rows.parquet"\n'
+    north = member("north", address=address, settings=UNATTENDED, source=source)
+    others = [
+        member(name, address=address, rows=count, settings=UNATTENDED)
+        for name, count in (("south", 50), ("university", 0))
+    ]
+    with gathered(north.config, *(each.config for each in others)) as party:
+        digest = bytes.fromhex(party.sign_all(raw))
+
+        def is_sending() -> bool:
+            sending = party.clients["north"].status()["sending"]
+            return bool(sending) and sending[0]["chunks_durable"] > 0
+
+        party.until(is_sending)
+        party.stop("north")
+        party.start(north.config)
+        party.until(is_sending)
+        coordinator.kill()
+        coordinator = Process(tmp_path / "coordinator", address=address)
+        party.until(lambda: loaded(party))
+        begun = party.services["north"].daemon.ledger.uploads(digest)
+        assert [upload.loaded for upload in begun] == [False, True]  # another key after the party's own restart
+        assert len({upload.data_key for upload in begun}) == 2
+        run = party.clients["university"].run("weight_by_grade")
+        party.until(party.clients["university"].results)
+        table = party.clients["university"].release(run).tables[0].data.to_pydict()
+        assert sum(table["patients"]) == rows + 50
+    coordinator.kill()
