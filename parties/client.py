@@ -139,16 +139,21 @@ class Client:
         return self._answer("GET", path).content
 
     def _answer(self, method: str, path: str, **content: Any) -> httpx.Response:  # noqa: ANN401
+        if not self._socket.exists():
+            raise self._unreachable("its socket is not there")
         try:
             response = self._http.request(method, path, **content)
         except httpx.HTTPError as error:
-            raise Unavailable(
-                "daemon.unreachable", "the party's daemon does not answer", why=type(error).__name__,
-                remedy="start it: sealroom party serve --config party.toml", field=str(self._socket),
-            ) from None  # fmt: skip
+            raise self._unreachable(type(error).__name__) from None
         if response.is_success:
             return response
         raise _refusal(response)
+
+    def _unreachable(self, why: str) -> Unavailable:
+        return Unavailable(
+            "daemon.unreachable", "the party's daemon does not answer", why=why,
+            remedy="start it: sealroom party serve --config party.toml", field=str(self._socket),
+        )  # fmt: skip
 
 
 def _refusal(response: httpx.Response) -> Refusal:

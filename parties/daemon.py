@@ -174,7 +174,8 @@ class Daemon:
             return
         log.info("refused", action=type(action).__name__, code=refusal.code)
         if trouble.last is None or trouble.last.code != refusal.code:
-            self._record("refused", action=type(action).__name__, refusal=refusal.as_data())
+            told = {"code": refusal.code, "what": refusal.what, "why": refusal.why, "remedy": refusal.remedy}
+            self._record("refused", action=type(action).__name__, **told)
         trouble.last = refusal
         if self._may_pass(action, refusal):
             self._look_again(action, refusal)
