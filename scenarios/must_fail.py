@@ -1,17 +1,18 @@
 """What must fail, and does: a cell of too few patients, a question for patients, a coordinator that was changed."""
 
-import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import mpc
+from mpc.contract.document import parse_contract
 from mpc.contract.terms import Contract
-from mpc.errors import KINDS, Forbidden, Refusal
+from mpc.errors import Forbidden, Refusal
+from parties.channel import Channel
+from parties.cli.answers import exceptions
 from parties.report.view import Report
 from scenarios import breast_cancer
 from scenarios.cast import Member, cards
@@ -20,6 +21,7 @@ from scenarios.questions import sql
 from scenarios.scenario import Scenario
 from scenarios.stage import Stage, free_port, listens, serve_coordinator
 
+CONTRACT_FILE = "contract.json"
 CHANGED_FILE = Path("disclosure/rules/threshold.py")
 CHANGED_LINE = ("counts < rules.threshold", "counts < 1")
 """One line of the coordinator's code, and what a curious operator would make of it: every cell would be released."""
@@ -65,7 +67,7 @@ def changed_coordinator(narrator: Narrator, scene: Stage, members: Sequence[Memb
         serve_coordinator(scene, "changed-coordinator", port, PYTHONPATH=str(changed))
         scene.wait("the changed coordinator listening", lambda: listens(port))
     with narrator.step("every party asked it for evidence, and refused it"):
-        refusals = _attested(scene, members, port)
+        refusals = _attested(members, (scene.folder / CONTRACT_FILE).read_bytes(), port)
         promise(
             all(refusal is not None and refusal.code == "evidence.code" for refusal in refusals),
             "every party refuses the changed coordinator for its code",
@@ -86,22 +88,11 @@ def changed_copy(folder: Path) -> Path:
     return folder
 
 
-def _attested(scene: Stage, members: Sequence[Member], port: int) -> list[Refusal | None]:
-    """Run ``sealroom attest`` as each party would, at once, and return what each refused."""
-    contract = str(scene.folder / "contract.json")
-    command = [sys.executable, "-m", "parties.cli", "attest", f"127.0.0.1:{port}", "--contract", contract, "--json"]
-    asking = [
-        subprocess.Popen(
-            [*command, "--config", str(member.config_file)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        for member in members
-    ]
-    return [_refusal_of(process) for process in asking]
-
-
-def _refusal_of(process: "subprocess.Popen[bytes]") -> Refusal | None:
-    said, _ = process.communicate(timeout=60)
-    data = json.loads(said)["refusal"]
-    if data is None or process.returncode == 0:
-        return None
-    return KINDS[data.pop("kind")](data.pop("code"), data.pop("what"), **data)
+def _attested(members: Sequence[Member], raw: bytes, port: int) -> list[Refusal | None]:
+    """Ask for evidence as each party, under its own settings, and return what each refused (`sealroom attest`)."""
+    contract = parse_contract(raw)
+    refusals = []
+    for member in members:
+        with closing(Channel.connect(f"127.0.0.1:{port}", clock=lambda: datetime.now(UTC))) as channel:
+            refusals.append(channel.inspect(contract, exceptions(member.config)).refusal)
+    return refusals

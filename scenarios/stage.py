@@ -16,7 +16,7 @@ from mpc.errors import Exhausted, Unavailable
 
 FIRST_WAIT_SECONDS = 0.02
 LONGEST_WAIT_SECONDS = 0.25
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
