@@ -76,6 +76,7 @@ class Api:
             ("POST", "/attestation", self._attest),
             ("POST", "/replacement", self._replace),
             ("GET", "/datasets/{name}/profile", self._profile),
+            ("POST", "/datasets/{name}/refresh", self._refresh),
             ("POST", "/runs", self._run),
             ("POST", "/runs/{run:int}/permit", self._permit),
             ("GET", "/results", self._results),
@@ -206,6 +207,11 @@ class Api:
             )  # fmt: skip
         return JSONResponse(profile(dataset, settings).as_data())
 
+    def _refresh(self, request: Request, _body: bytes) -> Response:
+        name = request.path_params["name"]
+        self._daemon.ask(lambda: self._daemon.refresh(name))
+        return JSONResponse(overview(self._daemon))
+
     def _run(self, _request: Request, body: bytes) -> Response:
         asked = _json(body)
         computation, parameters = asked.get("computation"), asked.get("parameters", {})
@@ -234,7 +240,7 @@ class Api:
 
     def _withdraw(self, _request: Request, body: bytes) -> Response:
         reason, typed = _field(body, "reason"), _field(body, "confirm")
-        self._daemon.ask(lambda: self._daemon.withdraw(typed, reason))
+        self._daemon.ask(lambda: self._daemon.withdraw(typed, reason), urgent=True)
         return JSONResponse(overview(self._daemon))
 
     def _held(self) -> tuple[Result, ...]:

@@ -93,6 +93,10 @@ class Client:
         """Hold the local rows against the contract; nothing leaves. Return the profile by column."""
         return self._object("GET", f"/datasets/{quote(dataset, safe='')}/profile")
 
+    def refresh(self, dataset: str) -> dict[str, Any]:
+        """Send a dataset's rows anew, where the contract lets them be refreshed."""
+        return self._object("POST", f"/datasets/{quote(dataset, safe='')}/refresh")
+
     def run(self, computation: str, parameters: Mapping[str, str] | None = None) -> int:
         """Ask for a run; return its number."""
         asked = {"computation": computation, "parameters": dict(parameters or {})}

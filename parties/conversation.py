@@ -198,7 +198,7 @@ class Conversation:
         if self.agreement is None:
             raise OutOfOrder("upload.agreement", "nothing is uploaded", why="not everybody has signed", remedy="wait")
         try:
-            submission.send(self.agreement, self.appraise(), self._channel.upload)
+            submission.send(self.agreement, self._appraised_choice(), self._channel.upload)
         except Refusal as refusal:
             if not isinstance(refusal, Unavailable | OutOfOrder) or refusal.code in _BEGIN_ANEW:
                 submission.stop()
@@ -239,7 +239,7 @@ class Conversation:
                 field=upload.hex(),
             )  # fmt: skip
         context = parse_header(kept.header).digest
-        sealed = seal(SealedFor.UPLOAD_KEY, context, _sealing_key(self.appraise()), kept.data_key)
+        sealed = seal(SealedFor.UPLOAD_KEY, context, self._sealing_key(), kept.data_key)
         self._channel.rewrap(RewrapRequest(upload, sealed, kept.commitment))
         self._record("rewrapped", dataset=kept.dataset)
         self.status = None
@@ -261,8 +261,7 @@ class Conversation:
                 "share.missing", "this party has no share of the state key", why="its ledger is another one",
                 remedy="restore the ledger: without every share the contract ends",
             )  # fmt: skip
-        sealing_key = _sealing_key(self.appraise())
-        self._channel.return_share(seal(SealedFor.RETURNED_SHARE, self.contract, sealing_key, share))
+        self._channel.return_share(seal(SealedFor.RETURNED_SHARE, self.contract, self._sealing_key(), share))
         self._record("share_returned")
         self.status = None
 
@@ -337,6 +336,26 @@ class Conversation:
             proof=reply.consistency, checkpoint=reply.checkpoint,
         )  # fmt: skip
 
+    def _appraised_choice(self) -> AttestedKey:
+        """Appraise afresh, and refuse to seal anything to an instance that this party did not choose."""
+        attested = self.appraise()
+        chosen = self._party.ledger.activation(self.contract)
+        if chosen is None or chosen.instance != attested.instance:
+            raise OutOfOrder(
+                "activation.missing", "nothing is sealed to this instance", why="this party activated another, or none",
+                remedy="activate it first", found=attested.instance.hex(),
+                expected="none" if chosen is None else chosen.instance.hex(),
+            )  # fmt: skip
+        return attested
+
+    def _sealing_key(self) -> PublicSealingKey:
+        key = self._appraised_choice().hpke_public_key
+        if key is None:
+            raise OutOfOrder(
+                "attest.no_key", "there is no key to seal to", why="only the boot is appraised", remedy="wait"
+            )
+        return PublicSealingKey(key)
+
     def _awaits(self, what: str) -> bool:
         awaited = () if self.status is None else self.status.awaited
         return any((entry.party, entry.what) == (self._party.name, what) for entry in awaited)
@@ -357,12 +376,6 @@ def _that_fit(consents: tuple[bytes, ...]) -> tuple[bytes, ...]:
         for place, (consent, size) in enumerate(zip(consents, sizes, strict=True))
         if place == 0 or size < _AGREE_BYTES
     )
-
-
-def _sealing_key(attested: AttestedKey) -> PublicSealingKey:
-    if attested.hpke_public_key is None:
-        raise OutOfOrder("attest.no_key", "there is no key to seal to", why="only the boot is appraised", remedy="wait")
-    return PublicSealingKey(attested.hpke_public_key)
 
 
 def _run_leaf_digest(leaves: tuple[bytes, ...], number: int) -> bytes:

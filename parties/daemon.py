@@ -82,6 +82,7 @@ class Daemon:
         self._pace = pace or Pace()
         self._talk: Conversation | None = None
         self._confirmed: set[int] = set()
+        self._refreshing: set[str] = set()
         self._may_replace = config.consent.replace_unattended
         self._asked: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue()
         self._woken = threading.Event()
@@ -102,21 +103,24 @@ class Daemon:
                 self.step()
         finally:
             self._end_conversation()
-            for submission in self._party.submissions.values():
-                submission.stop()
+            self._stop_uploads()
             self._answer_asked()
 
     def stop(self) -> None:
         """Let ``run`` return soon, from any thread. What was signed stays signed; uploads begin anew."""
         self._stopping.set()
-        for submission in tuple(self._party.submissions.values()):
-            submission.stop()
+        self._stop_uploads()
         self._wake()
 
-    def ask(self, work: Callable[[], Answer], *, timeout_seconds: float = 60) -> Answer:
-        """Run ``work`` on the daemon's own thread, between two steps, and return its answer or raise its refusal."""
+    def ask(self, work: Callable[[], Answer], *, timeout_seconds: float = 60, urgent: bool = False) -> Answer:
+        """Run ``work`` on the daemon's own thread, between two steps, and return its answer or raise its refusal.
+
+        ``urgent`` work does not wait for an upload to end: the upload is given up.
+        """
         future: Future[Answer] = Future()
         self._asked.put((work, future))
+        if urgent:
+            self._stop_uploads()
         self._wake()
         try:
             return future.result(timeout_seconds)
@@ -156,6 +160,9 @@ class Daemon:
             case decisions.PermitRun(run, unattended):
                 self._conversation().permit(run, unattended=unattended)
                 self._confirmed.discard(run)
+            case decisions.UploadRows(dataset):
+                self._conversation().upload(dataset)
+                self._refreshing.discard(dataset)
             case decisions.ExchangeConsents():
                 if not self._conversation().exchange_consents():
                     self._pause(self._pace.consents)
@@ -245,6 +252,7 @@ class Daemon:
             fetched=frozenset(result.run for result in self.ledger.results(agreed.digest)),
             unattended_left=self._unattended_left(agreed),
             confirmed=frozenset(self._confirmed),
+            refreshing=frozenset(self._refreshing),
             blocked=frozenset(self.trouble.blocked),
         )
 
@@ -281,6 +289,19 @@ class Daemon:
     def confirm_permit(self, run: int) -> None:
         """Permit a run because a person said so."""
         self._confirmed.add(run)
+        self.retry()
+
+    def refresh(self, dataset: str) -> None:
+        """Send a dataset's rows anew because a person said so; the contract says how often that may be."""
+        agreed = self._require_current()
+        term = agreed.contract.dataset(dataset)
+        if term is None or self._party.name not in term.owners or term.freshness.refreshes == 0:
+            raise Forbidden(
+                "refresh.fixed", f"the rows of {dataset} are not replaced",
+                why="the contract has them fixed, or another's",
+                remedy="agree on a contract that lets them be refreshed", field=dataset,
+            )  # fmt: skip
+        self._refreshing.add(dataset)
         self.retry()
 
     def confirm_replacement(self) -> None:
@@ -335,6 +356,10 @@ class Daemon:
             raise Unavailable("daemon.not_connected", "there is no connection", why="it was lost", remedy="wait")
         return self._talk
 
+    def _stop_uploads(self) -> None:
+        for submission in tuple(self._party.submissions.values()):
+            submission.stop()
+
     def _end_conversation(self) -> None:
         if self._talk is not None:
             self._talk.end()
@@ -380,8 +405,6 @@ def _step(talk: Conversation, action: Action) -> None:
             talk.appraise()
         case decisions.Authenticate():
             talk.authenticate()
-        case decisions.UploadRows(dataset):
-            talk.upload(dataset)
         case decisions.Rewrap(upload):
             talk.rewrap(bytes.fromhex(upload))
         case decisions.TakeShare():

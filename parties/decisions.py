@@ -115,7 +115,8 @@ class Situation:
     """What a daemon knows before it decides; ``status`` is the coordinator's last word, None before the first.
 
     ``unattended_left`` tells, by computation, how many runs may still be permitted without a person; it is empty where
-    the configuration allows none. ``confirmed`` are runs that a person permitted.
+    the configuration allows none. ``confirmed`` are runs that a person permitted, ``refreshing`` datasets whose rows a
+    person wants to send anew.
     """
 
     own: str
@@ -131,6 +132,7 @@ class Situation:
     fetched: frozenset[int] = frozenset()
     unattended_left: Mapping[str, int] = field(default_factory=dict)
     confirmed: frozenset[int] = frozenset()
+    refreshing: frozenset[str] = frozenset()
     blocked: frozenset[Action] = frozenset()
 
 
@@ -163,6 +165,7 @@ def _wanted(situation: Situation) -> list[Action]:
     awaited = [(entry.what, entry.subject) for entry in status.awaited if entry.party == situation.own]
     runs = {run.number: run for run in status.runs}
     wanted = [action for what, subject in awaited if (action := _for_awaited(situation, what, subject, runs))]
+    wanted += [UploadRows(dataset) for dataset in sorted(situation.refreshing)]
     return wanted + [
         FetchResult(run.number)
         for run in status.runs
