@@ -60,11 +60,26 @@ def self_signed() -> tuple[bytes, bytes]:
     )
 
 
+def send(party: int, rows: int) -> None:
+    """Be one party: generate the rows once, and put them whenever a line ``put ADDRESS CERTIFICATE`` says so."""
+    table = list(workload.batches(party, rows))
+    for line in sys.stdin:
+        _, address, certificate = line.split()
+        put(address, b"" if certificate == "-" else bytes.fromhex(certificate), party, table)
+        print("{}", flush=True)
+
+
 def main() -> None:
-    """Serve until standard input closes; prints the port, then the certificate's PEM in hex (or a dash)."""
+    """Be a party (``--party``), or serve until standard input closes: prints port and certificate (hex, or a dash)."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--tls", action="store_true")
-    certificate, key = self_signed() if (tls := parser.parse_args().tls) else (b"", b"")
+    parser.add_argument("--party", type=int)
+    parser.add_argument("--rows", type=int, default=0)
+    arguments = parser.parse_args()
+    if arguments.party is not None:
+        send(arguments.party, arguments.rows)
+        return
+    certificate, key = self_signed() if (tls := arguments.tls) else (b"", b"")
     server = Server(
         "grpc+tls://127.0.0.1:0" if tls else "grpc://127.0.0.1:0",
         [flight.CertKeyPair(certificate, key)] if tls else [],
