@@ -7,12 +7,11 @@ import threading
 
 import duckdb
 import pyarrow as pa
-import pyarrow.flight as flight
+import workload
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-
-import workload
+from pyarrow import flight
 
 
 class Server(flight.FlightServerBase):
@@ -24,7 +23,7 @@ class Server(flight.FlightServerBase):
         self._tables: set[str] = set()
         self._lock = threading.Lock()
 
-    def do_put(self, context, descriptor, reader, writer) -> None:  # noqa: ANN001, ARG002
+    def do_put(self, context, descriptor, reader, writer) -> None:  # noqa: ARG002
         name = descriptor.path[0].decode()
         cursor = self._database.cursor()
         batches = reader.to_reader()  # noqa: F841 - DuckDB finds it by name
@@ -32,7 +31,7 @@ class Server(flight.FlightServerBase):
         with self._lock:
             self._tables.add(name)
 
-    def do_get(self, context, ticket) -> flight.RecordBatchStream:  # noqa: ANN001, ARG002
+    def do_get(self, context, ticket) -> flight.RecordBatchStream:  # noqa: ARG002
         union = " UNION ALL ".join(f"SELECT * FROM {name}" for name in sorted(self._tables))
         sql = ticket.ticket.decode().replace("FROM people", f"FROM ({union}) people")
         return flight.RecordBatchStream(self._database.cursor().sql(sql).to_arrow_table())

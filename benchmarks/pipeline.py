@@ -19,7 +19,6 @@ from pathlib import Path
 
 import flight_side
 import pyarrow as pa
-import workload
 from parts import Coordinator, Watch, Worker, all_tell, median, restarted, sealroom, seconds
 
 PARTIES = 2

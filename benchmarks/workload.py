@@ -8,7 +8,8 @@ import pyarrow as pa
 GROUPS = np.array(
     ["ams", "ber", "bru", "cph", "dub", "hel", "lis", "lon", "mad", "mil", "osl", "par", "prg", "rom", "vie", "zrh"]
 )
-QUERY = "SELECT city, count(*) AS n, avg(amount) AS mean_amount, sum(visits) AS visits FROM people GROUP BY city ORDER BY city"
+QUERY = """SELECT city, count(*) AS n, avg(amount) AS mean_amount, sum(visits) AS visits
+FROM people GROUP BY city ORDER BY city"""
 ROWS_PER_BATCH = 62_500  # about 2 MB: int64, float64, int64 and a short string, some 32 bytes a row
 
 SCHEMA = pa.schema(
