@@ -2,16 +2,23 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from mpc.errors import KINDS
+from parties.cli.application import app
 from tests.cli.command import sealroom
+
+
+def help_of(*path: str) -> str:
+    """Return the help of a command, in this process: there are many, and a process each takes its time."""
+    result = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "160", "NO_COLOR": "1"})
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 def commands(*path: str) -> list[tuple[str, ...]]:
     """Return every command below ``path``, as its help lists them."""
-    said = sealroom(*path, "--help")
-    assert said.code == 0, said.err
-    box = re.search(r"─ Commands ─.*?╰", said.out, re.DOTALL)
+    box = re.search(r"─ Commands ─.*?╰", help_of(*path), re.DOTALL)
     if box is None:
         return [path]
     names = re.findall(r"^│ ([a-z][a-z-]*)", box[0], re.MULTILINE)
@@ -27,7 +34,7 @@ def test_every_command_has_help_with_an_example() -> None:
         ("status",), ("withdraw",), ("scenario", "new"), ("scenario", "run"), ("demo",),
     }  # fmt: skip
     assert promised <= set(found)
-    without = [" ".join(path) for path in found if "Example:" not in sealroom(*path, "--help").out]
+    without = [" ".join(path) for path in found if "Example:" not in help_of(*path)]
     assert without == []
 
 
