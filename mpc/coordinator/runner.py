@@ -12,6 +12,7 @@ import mmap
 import os
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -86,6 +87,9 @@ def _mapped(descriptor: int) -> pa.Table:
         return stream.read_all()
 
 
+_ASKING = threading.Lock()  # an engine opens its tables from threads of its own, and one line answers
+
+
 class _Passes:
     """Opens the batches of one streamed table anew at each call."""
 
@@ -94,8 +98,9 @@ class _Passes:
         self._number = number
 
     def __call__(self) -> Iterator[pa.RecordBatch]:
-        self._line.send({"pass": self._number})
-        frame = self._line.receive()
+        with _ASKING:
+            self._line.send({"pass": self._number})
+            frame = self._line.receive()
         if len(frame.descriptors) != 1:
             raise Exhausted(
                 "run.pass", "a table could not be streamed again", why="its loader did not start",

@@ -49,13 +49,13 @@ def test_a_share_that_is_not_the_one_given_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["agreed", "activated", "loaded", "permitted", "released"])
 def test_an_end_without_warning_loses_nothing_signed(tmp_path: Path, stage: str) -> None:
-    with room_in(tmp_path) as room:
+    with room_in(tmp_path / "now") as room:
         run = _advance(room, stage)
         instance = room.instance
         assert instance is not None
         before = instance._journal.log.leaves()
-        copy = tmp_path.with_name("copy")
-        shutil.copytree(tmp_path, copy)  # what a SIGKILL leaves on disk at this moment
+        copy = tmp_path / "copy"
+        shutil.copytree(tmp_path / "now", copy)  # what a SIGKILL leaves on disk at this moment
         room.stop()
         room.folder = copy
         room.start()
