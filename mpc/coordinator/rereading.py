@@ -9,6 +9,7 @@ from mpc.coordinator.state import StateFolder
 from mpc.errors import Refusal, Untrusted
 from mpc.receipts.leaves import (
     ActivationLeaf,
+    ConsentLeaf,
     ContractLeaf,
     Leaf,
     PermitLeaf,
@@ -44,14 +45,17 @@ class _Reader:
     def __init__(self, agreement: Agreement, state: StateFolder) -> None:
         self._digest = agreement.digest.hex()
         self._state = state
+        self._consents = agreement.consents
         self._keys = {
             party.name: VerifyingKey(bytes.fromhex(party.signing_key)) for party in agreement.contract.parties
         }
 
-    def holds(self, leaf: Leaf) -> bool:  # noqa: PLR0911 - one answer a kind of leaf
+    def holds(self, leaf: Leaf) -> bool:  # noqa: C901, PLR0911 - one answer a kind of leaf
         match leaf:
             case ContractLeaf(contract=contract):
                 return contract == self._digest
+            case ConsentLeaf(envelope=envelope):  # whose signature the agreement rests on
+                return self._state.envelope(envelope) in self._consents
             case ActivationLeaf():
                 activation = self._read(Activation, Purpose.ACTIVATION, leaf.party, leaf.envelope)
                 found = (activation.contract, activation.party, activation.instance, activation.time)

@@ -141,7 +141,11 @@ def contract_of(members: Mapping[str, Member], **changes: object) -> bytes:
 def rows_of(start: int, count: int, marked: int = 1) -> pa.RecordBatch:
     pids = list(range(start, start + count))
     return pa.record_batch(
-        [pa.array(pids, pa.int64()), pa.array([pid % 3 for pid in pids], pa.int64()), pa.array([marked] * count, pa.int64())],
+        [
+            pa.array(pids, pa.int64()),
+            pa.array([pid % 3 for pid in pids], pa.int64()),
+            pa.array([marked] * count, pa.int64()),
+        ],
         schema=pa.schema([pa.field(name, pa.int64(), nullable=False) for name in ("pid", "grp", "amount")]),
     )
 
@@ -287,7 +291,9 @@ class Room:
     def return_share(self, name: str) -> StatusReply:
         member = self.members[name]
         assert member.share is not None
-        return member.at.return_share(seal(SealedFor.RETURNED_SHARE, self.digest, self.enclave_key(member), member.share))
+        return member.at.return_share(
+            seal(SealedFor.RETURNED_SHARE, self.digest, self.enclave_key(member), member.share)
+        )
 
     def enclave_key(self, member: Member) -> PublicSealingKey:
         assert member.attested is not None
@@ -321,9 +327,7 @@ class Room:
 
     def upload(self, name: str, batches: list[pa.RecordBatch]) -> Header:
         header, key, chunks, commitment = self.sealed_upload(name, [ipc(batch) for batch in batches])
-        replies = self.send(
-            name, [self.opening(name, header, key), *map(Chunk, chunks), UploadCommitment(commitment)]
-        )
+        replies = self.send(name, [self.opening(name, header, key), *map(Chunk, chunks), UploadCommitment(commitment)])
         assert replies[-1] == UploadReply(len(chunks), loaded=True)
         return header
 
@@ -379,9 +383,7 @@ class Room:
         known = {name: each.signing.public.keyid for name, each in self.members.items()}
         verified = verify_receipt(receipt, known=known, exceptions=EXCEPTIONS, at=NOW)
         leaf = next(
-            raw
-            for raw in member.at.log(0).leaves
-            if isinstance(found := parse_leaf(raw), RunLeaf) and found.run == run
+            raw for raw in member.at.log(0).leaves if isinstance(found := parse_leaf(raw), RunLeaf) and found.run == run
         )
         opened = open_sealed(SealedFor.RESULT, sha256(leaf), member.sealing, sealed)
         return Release.from_bytes(release_in(opened, verified.release)), verified

@@ -13,4 +13,3 @@ def test_one_question_from_attestation_to_the_opened_result(tmp_path: Path) -> N
         assert table["patients"] == [80, 80, 80]
         assert table["total"] == [80, 80, 80]
         assert receipt.computation.name == "by_group"
-

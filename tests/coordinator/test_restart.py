@@ -194,7 +194,11 @@ def test_no_private_key_is_on_disk(tmp_path: Path) -> None:
             "hpke mlkem": agreed.hpke.seed()[:64],
             "hpke x25519": agreed.hpke.seed()[64:],
             "state": agreed.shares._key.raw,
-            **{f"data {owner}": key.raw for owner in ("north", "south") for _, key, _ in room.members[owner].uploads.values()},
+            **{
+                f"data {owner}": key.raw
+                for owner in ("north", "south")
+                for _, key, _ in room.members[owner].uploads.values()
+            },
             **{f"share {owner}": room.members[owner].share or b"" for owner in ("north", "south")},
         }
         files = [path for path in tmp_path.rglob("*") if path.is_file()]

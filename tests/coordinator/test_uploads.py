@@ -1,5 +1,6 @@
 import os
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -87,14 +88,19 @@ def test_a_killed_loader_ends_that_upload_only(room: Room) -> None:
     def parts():
         yield room.opening("north", header, key)
         yield Chunk(chunks[0])
+        opened.wait(30)  # the upload has its loader by the time it is first answered
         for child in psutil.Process().children(recursive=True):
             if "mpc.coordinator.loader" in child.cmdline():
                 os.kill(child.pid, signal.SIGKILL)
         yield from map(Chunk, chunks[1:])
         yield UploadCommitment(commitment)
 
+    opened = threading.Event()
+    replies = iter(room.members["north"].at.upload(parts()))
+    next(replies)
+    opened.set()
     with pytest.raises(Exhausted) as refused:
-        room.send("north", parts())
+        list(replies)
     assert refused.value.code == "child.ended"
     room.upload("south", [rows_of(0, 50)])
     assert room.upload("north", [rows_of(0, 50)])
@@ -107,7 +113,9 @@ def test_rows_above_the_resident_limit_are_streamed_from_the_vault(tmp_path: Pat
         instance = room.instance
         assert instance is not None
         assert instance._agreed is not None
-        assert all(held.rows is not None and held.rows.resident is None for held in instance._agreed.intake._held.values())
+        assert all(
+            held.rows is not None and held.rows.resident is None for held in instance._agreed.intake._held.values()
+        )
         release, _ = room.result(room.run())
         assert release.tables[0].data.to_pydict()["patients"] == [80, 80, 80]
 
