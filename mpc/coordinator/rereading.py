@@ -50,7 +50,7 @@ class _Reader:
             party.name: VerifyingKey(bytes.fromhex(party.signing_key)) for party in agreement.contract.parties
         }
 
-    def holds(self, leaf: Leaf) -> bool:  # noqa: C901, PLR0911 - one answer a kind of leaf
+    def holds(self, leaf: Leaf) -> bool:  # noqa: PLR0911 - one answer a kind of leaf
         match leaf:
             case ContractLeaf(contract=contract):
                 return contract == self._digest
