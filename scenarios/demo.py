@@ -29,10 +29,11 @@ def demo(
     from rich.console import Console
 
     from scenarios.narration import Narrator, promise
-    from scenarios.stage import stage
-    from scenarios.story import play
 
     narrator = Narrator(Console(highlight=False, width=None if sys.stdout.isatty() else 110))
+    from scenarios.stage import stage
+    from scenarios.story import play  # the heavy part: the clock runs already
+
     with _folder(keep=keep) as folder, stage(folder) as scene:
         play(narrator, scene, out)
     promise(scene.is_empty, "every process has ended")

@@ -1,7 +1,7 @@
 """The same questions over everybody's rows in one place: what a joint answer replaces, and what it must equal.
 
 Only a demo can do this, for it plays every party. The answers come from DuckDB over the pooled rows, by SQL that was
-written for it here, and from scipy: nothing of the enclave's engines or rules takes part.
+written for it here, and from Pearson's formula: nothing of the enclave's engines or rules takes part.
 """
 
 import math
@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from scipy.stats import chi2_contingency
+from scipy.special import gammaincc
 
 from mpc.contract.terms import Computation, Contract
 from mpc.questions.terms import StatisticsQuestion
@@ -80,9 +80,21 @@ class Pooled:
         counts = {
             (row[down], row[across]): row["n"] for row in self._rows(_crosstab(question)) if None not in row.values()
         }
-        levels = [sorted({key[place] for key in counts}) for place in (0, 1)]
-        test = chi2_contingency([[counts.get((a, b), 0) for b in levels[1]] for a in levels[0]], correction=False)
-        return {"chi_square": test.statistic, "degrees_of_freedom": test.dof, "p_value": test.pvalue}
+        observed = {cell: count for cell, count in counts.items() if count}
+        total = sum(observed.values())
+        levels = [sorted({cell[place] for cell in observed}) for place in (0, 1)]
+        sums = [
+            {level: sum(n for cell, n in observed.items() if cell[place] == level) for level in levels[place]}
+            for place in (0, 1)
+        ]
+        expected = {(a, b): sums[0][a] * sums[1][b] / total for a in levels[0] for b in levels[1]}
+        statistic = sum((observed.get(cell, 0) - value) ** 2 / value for cell, value in expected.items())
+        freedom = (len(levels[0]) - 1) * (len(levels[1]) - 1)
+        return {
+            "chi_square": statistic,
+            "degrees_of_freedom": freedom,
+            "p_value": float(gammaincc(freedom / 2, statistic / 2)),
+        }
 
 
 def _summary(question: StatisticsQuestion) -> str:
