@@ -38,6 +38,9 @@ TOKEN_METADATA = "authorization"  # noqa: S105 - the name of a header, not a tok
 MESSAGE_MAX_BYTES = 4 << 20
 UNAUTHENTICATED_MAX_BYTES = 64 << 10
 RESULT_PIECE_BYTES = 2 << 20
+REFUSAL_MAX_BYTES = 4096
+"""Of a refusal in metadata, for which gRPC has 8 KiB by default: base64 and the status text come on top."""
+_TEXT_CHARACTERS = (2000, 500, 80)  # of each text; the last fits in any case: 8 texts, 6 bytes a character
 
 
 @dataclass(frozen=True)
@@ -457,9 +460,13 @@ class RefusalStatus:
 
 
 def refusal_status(refusal: Refusal) -> RefusalStatus:
-    """Return how ``refusal`` travels."""
-    raw = json.dumps(refusal.as_data(), ensure_ascii=True, separators=(",", ":")).encode()
-    details = f"{refusal.what} ({refusal.code})"
+    """Return how ``refusal`` travels; long texts are cut, as gRPC drops a call whose metadata outgrow its limit."""
+    for characters in _TEXT_CHARACTERS:
+        data = {name: text and text[:characters] for name, text in refusal.as_data().items()}
+        raw = json.dumps(data, ensure_ascii=True, separators=(",", ":")).encode()
+        if len(raw) <= REFUSAL_MAX_BYTES:
+            break
+    details = f"{refusal.what} ({refusal.code})"[: _TEXT_CHARACTERS[-1]]
     return RefusalStatus(STATUS[type(refusal)], details, ((REFUSAL_METADATA, raw),))
 
 
@@ -484,7 +491,8 @@ def _refusal_from_json(raw: bytes) -> Refusal:
             for name, text in data.items()
             if name in {"code", "what", "why", "remedy", "field", "expected", "found"}
         }
-        return kind(texts.pop("code") or "", texts.pop("what") or "", **cast("dict[str, Any]", texts))
+        said = {name: texts.pop(name) or "" for name in ("code", "what", "why", "remedy")}
+        return kind(**said, **cast("dict[str, Any]", texts))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Malformed(
             "message.refusal", "the coordinator refused, but its reason cannot be read", why="it has another form",
