@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mpc.attesters import choose
+from mpc.attesters import Attester, choose
 from mpc.canonical import canonical_json, sha256
 from mpc.contract.consent import Agreement, agree, sign_consent
 from mpc.contract.document import contract_bytes
@@ -26,6 +26,7 @@ from mpc.contract.statements import (
     Withdrawal,
 )
 from mpc.contract.terms import Contract
+from mpc.coordinator.admission import DoorLimits
 from mpc.coordinator.instance import Instance
 from mpc.coordinator.keys import InstanceKeys
 from mpc.coordinator.service import Serving, serve
@@ -170,6 +171,9 @@ class Room:
     telemetry: Telemetry | None = None
     keys: InstanceKeys | None = None
     ended: list[bool] = field(default_factory=list)
+    clock: Callable[[], float] = time.monotonic
+    limits: DoorLimits | None = None
+    attester: Attester = field(default_factory=lambda: choose("simulated"))
 
     @property
     def digest(self) -> bytes:
@@ -186,15 +190,16 @@ class Room:
 
     def start(self) -> None:
         """Boot a new instance on the folder."""
-        attester = choose("simulated")
-        attester.measure(CODE)
+        self.attester.measure(CODE)
         self.keys = InstanceKeys.generate()
         self.telemetry = Telemetry(self.log)
         self.instance = Instance(
-            StateFolder(self.folder), self.keys, attester, clock=time.monotonic, telemetry=self.telemetry,
+            StateFolder(self.folder), self.keys, self.attester, clock=self.clock, telemetry=self.telemetry,
             on_end=lambda: self.ended.append(True),
         )  # fmt: skip
-        self.serving = serve(self.instance, self.keys.tls, "127.0.0.1:0", telemetry=self.telemetry)
+        self.serving = serve(
+            self.instance, self.keys.tls, "127.0.0.1:0", telemetry=self.telemetry, limits=self.limits
+        )
 
     def stop(self) -> None:
         for member in self.members.values():
@@ -421,10 +426,19 @@ class Room:
 
 
 @contextmanager
-def room_in(folder: Path, **changes: object) -> Iterator[Room]:
-    """A started coordinator in ``folder`` with three parties."""
-    members = {name: Member(name) for name in ("north", "south", "university")}
-    room = Room(folder, members, contract_of(members, **changes))
+def room_in(
+    folder: Path,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    limits_of_door: DoorLimits | None = None,
+    attester: Attester | None = None,
+    names: tuple[str, ...] = ("north", "south", "university"),
+    **changes: object,
+) -> Iterator[Room]:
+    """A started coordinator in ``folder`` with parties of these names; ``changes`` are of the contract."""
+    members = {name: Member(name) for name in names}
+    room = Room(folder, members, contract_of(members, **changes), clock=clock, limits=limits_of_door)
+    room.attester = attester or room.attester
     room.start()
     try:
         yield room
