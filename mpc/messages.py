@@ -132,7 +132,10 @@ class Awaited:
 
 @dataclass(frozen=True)
 class Run:
-    """One requested run; ``state`` is permitting, running, released or failed; ``code`` is told to owners only."""
+    """One requested run; ``state`` is permitting, running, released or failed; ``code`` is told to owners only.
+
+    ``vouched`` names the parties whose countersignatures its receipt carries.
+    """
 
     number: int
     computation: str
@@ -141,6 +144,7 @@ class Run:
     state: str
     missing: tuple[str, ...] = ()
     code: str = ""
+    vouched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

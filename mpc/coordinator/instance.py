@@ -377,8 +377,7 @@ class Instance:
             own = self._journal.state_of(self._journal.log).model_copy(
                 update={"size": checkpoint.size, "root": checkpoint.root}
             )
-            envelopes = tuple(envelope for _, envelope in sorted(signatures.items()))
-            agreed.runs.countersign(sign_checkpoint(own, self._keys.receipt), checkpoint.size, envelopes)
+            agreed.runs.countersign(sign_checkpoint(own, self._keys.receipt), checkpoint.size, signatures)
             return CheckpointReply(self._journal.checkpoint())
 
     def withdraw(self, party: str, signed: Signed) -> CheckpointReply:

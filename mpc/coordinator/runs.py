@@ -29,7 +29,7 @@ from mpc.messages import Run
 from mpc.questions import CheckedQuestion, check_parameters
 from mpc.receipts.leaves import PermitLeaf, ReleaseLeaf, RunLeaf, leaf_bytes
 from mpc.receipts.log import Log, sign_checkpoint
-from mpc.receipts.receipt import SALT_BYTES, build_receipt, commit_release, result_bytes
+from mpc.receipts.receipt import SALT_BYTES, build_receipt, commit_release, countersigners, result_bytes
 from mpc.sealing.hpke import PublicSealingKey, SealedFor, seal
 from mpc.signing import Purpose, SigningKey, VerifyingKey, open_envelope
 
@@ -68,7 +68,7 @@ class Runs:
         self._rules = strictest(agreement.contract)
         self._codes: dict[int, str] = {}
         self._attestations: dict[int, Attestation] = {}
-        self._vouched: dict[int, int] = {}
+        self._vouched: dict[int, tuple[str, ...]] = {}
         self._running: set[int] = set()
         self._permitted: queue.Queue[int | None] = queue.Queue()
         self._current: Execution | None = None
@@ -261,6 +261,7 @@ class Runs:
                 state=self._word(number, run),
                 missing=() if run.release else self._missing(run),
                 code=self._codes.get(number, "") if told else "",
+                vouched=self._vouchers(number, run),
             )
             for number, run in self._journal.facts.runs.items()
         )
@@ -346,7 +347,7 @@ class Runs:
             receipt = self._receipt(run, log, log.size - 1, attestation, checkpoint=checkpoint)
             self._state.keep_result(run.leaf.run, RECEIPT, receipt)
             self._journal.append(leaf)
-        self._attestations[run.leaf.run] = attestation
+            self._attestations[run.leaf.run] = attestation  # under the lock: whoever sees the leaf may countersign it
 
     def _receipt(
         self,
@@ -374,14 +375,29 @@ class Runs:
             key=self._receipt_key,
         )
 
-    def countersign(self, checkpoint: bytes, size: int, countersignatures: tuple[bytes, ...]) -> None:
+    def countersign(self, checkpoint: bytes, size: int, countersignatures: Mapping[str, bytes]) -> None:
         """Renew the receipts of runs that ended before ``size``, where more parties vouch for the log now."""
+        signed = sorted(countersignatures.items())
+        renewed = False
         for number, attestation in self._attestations.items():
             run = self._journal.facts.runs[number]
-            if run.release_index < size and self._vouched.get(number, 0) < len(countersignatures):
+            if run.release_index < size and len(self._vouchers(number, run)) < len(signed):
                 receipt = self._receipt(
                     run, self._journal.log, run.release_index, attestation,
-                    checkpoint=checkpoint, countersignatures=countersignatures,
+                    checkpoint=checkpoint, countersignatures=tuple(envelope for _, envelope in signed),
                 )  # fmt: skip
                 self._state.keep_result(number, RECEIPT, receipt)
-                self._vouched[number] = len(countersignatures)
+                self._vouched[number] = tuple(name for name, _ in signed)
+                renewed = True
+        if renewed:
+            self._journal.touch()
+
+    def _vouchers(self, number: int, run: RunFacts) -> tuple[str, ...]:
+        """Return whose countersignatures the receipt of a run carries; of an earlier instance's it is read once."""
+        if run.release is None:
+            return ()
+        if number not in self._vouched:
+            receipt = self._state.result(number, RECEIPT)
+            named = () if receipt is None else countersigners(receipt, self._contract)
+            self._vouched.setdefault(number, named)  # a renewal meanwhile knows better
+        return self._vouched[number]

@@ -23,11 +23,12 @@ from pydantic import ConfigDict, Field
 from mpc.canonical import Base64, Hex32, Term, Text, canonical_json, parse_json, sha256
 from mpc.contract.consent import Agreement
 from mpc.contract.statements import Checkpoint, Permit
-from mpc.errors import Untrusted
+from mpc.contract.terms import Contract
+from mpc.errors import Refusal, Untrusted
 from mpc.evidence.claims import Attestation
 from mpc.receipts.leaves import ReleaseLeaf, parse_leaf
 from mpc.receipts.log import Log
-from mpc.signing import Purpose, Signature, SigningKey, read_unverified
+from mpc.signing import Purpose, Signature, SigningKey, VerifyingKey, read_unverified
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "urn:sealroom:receipt:v1"
@@ -183,6 +184,24 @@ def build_receipt(
 def parse_statement(body: bytes) -> Statement:
     """Return the statement that ``body`` canonically spells, or raise ``Malformed``."""
     return parse_json(Statement, body, what="the receipt", max_bytes=RECEIPT_MAX_BYTES)
+
+
+def countersigners(raw: bytes, contract: Contract) -> tuple[str, ...]:
+    """Return the parties that a receipt names as its countersigners, sorted; none of what cannot be read.
+
+    Nothing is verified: it only tells what is worth asking for.
+    """
+    try:
+        statement = parse_statement(read_unverified(raw, max_bytes=RECEIPT_MAX_BYTES)[0])
+        signed = {
+            signature.keyid
+            for envelope in statement.predicate.countersignatures
+            for signature in read_unverified(base64.b64decode(envelope))[1]
+        }
+    except (Refusal, ValueError):
+        return ()
+    parties = ((party.name, VerifyingKey(bytes.fromhex(party.signing_key))) for party in contract.parties)
+    return tuple(sorted(name for name, key in parties if key.keyid in signed))
 
 
 def _leaf_shown(log: Log, index: int, size: int) -> LeafShown:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ampc/wire/coordinator.proto\x12\x10sealroom.wire.v1\"\x1a\n\x06Signed\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"S\n\rAttestRequest\x12\x10\n\x08versions\x18\x01 \x03(\r\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x10\n\x08\x63ontract\x18\x04 \x01(\x0c\"\x9f\x01\n\x0b\x41ttestReply\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x10\n\x08\x65vidence\x18\x03 \x01(\x0c\x12\x14\n\x0c\x65ndorsements\x18\x04 \x03(\x0c\x12\x17\n\x0fhpke_public_key\x18\x05 \x01(\x0c\x12\x1a\n\x12receipt_public_key\x18\x06 \x01(\x0c\x12\x12\n\ntranscript\x18\x07 \x01(\x0c\"2\n\x0c\x41greeRequest\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x0c\x12\x10\n\x08\x63onsents\x18\x02 \x03(\x0c\"A\n\nAgreeReply\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x0c\x12\x10\n\x08\x63onsents\x18\x02 \x03(\x0c\x12\x0f\n\x07missing\x18\x03 \x03(\t\"3\n\x10\x43hallengeRequest\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x0c\x12\r\n\x05party\x18\x02 \x01(\t\"#\n\x0e\x43hallengeReply\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\"3\n\x11\x41uthenticateReply\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\r\"8\n\rStatusRequest\x12\x0c\n\x04seen\x18\x01 \x01(\x04\x12\x19\n\x11wait_milliseconds\x18\x02 \x01(\r\"\xd4\x01\n\x0bStatusReply\x12\r\n\x05state\x18\x01 \x01(\t\x12*\n\x07\x61waited\x18\x02 \x03(\x0b\x32\x19.sealroom.wire.v1.Awaited\x12\x12\n\ncheckpoint\x18\x03 \x01(\x0c\x12#\n\x04runs\x18\x04 \x03(\x0b\x32\x15.sealroom.wire.v1.Run\x12.\n\x07uploads\x18\x05 \x03(\x0b\x32\x1d.sealroom.wire.v1.UploadState\x12\x11\n\trestarted\x18\x06 \x01(\x08\x12\x0e\n\x06\x63hange\x18\x07 \x01(\x04\"7\n\x07\x41waited\x12\r\n\x05party\x18\x01 \x01(\t\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\"\xd9\x01\n\x03Run\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x13\n\x0b\x63omputation\x18\x02 \x01(\t\x12\x39\n\nparameters\x18\x03 \x03(\x0b\x32%.sealroom.wire.v1.Run.ParametersEntry\x12\x11\n\trequester\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\x0f\n\x07missing\x18\x06 \x03(\t\x12\x0c\n\x04\x63ode\x18\x07 \x01(\t\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"k\n\x0bUploadState\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x0e\n\x06upload\x18\x03 \x01(\x0c\x12\x0f\n\x07\x64urable\x18\x04 \x01(\x04\x12\r\n\x05state\x18\x05 \x01(\t\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\"%\n\x0f\x43heckpointReply\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\"l\n\rUploadRequest\x12,\n\x04open\x18\x01 \x01(\x0b\x32\x1c.sealroom.wire.v1.UploadOpenH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x14\n\ncommitment\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04part\"0\n\nUploadOpen\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x12\n\nsealed_key\x18\x02 \x01(\x0c\".\n\x0bUploadReply\x12\x0f\n\x07\x64urable\x18\x01 \x01(\x04\x12\x0e\n\x06loaded\x18\x02 \x01(\x08\"G\n\rRewrapRequest\x12\x0e\n\x06upload\x18\x01 \x01(\x0c\x12\x12\n\nsealed_key\x18\x02 \x01(\x0c\x12\x12\n\ncommitment\x18\x03 \x01(\x0c\"\"\n\nShareReply\x12\x14\n\x0csealed_share\x18\x01 \x01(\x0c\"\x17\n\x08RunReply\x12\x0b\n\x03run\x18\x01 \x01(\x04\"\x1c\n\rResultRequest\x12\x0b\n\x03run\x18\x01 \x01(\x04\":\n\x0bResultReply\x12\x11\n\x07receipt\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06sealed\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\" \n\nLogRequest\x12\x12\n\nknown_size\x18\x01 \x01(\x04\"C\n\x08LogReply\x12\x0e\n\x06leaves\x18\x01 \x03(\x0c\x12\x13\n\x0b\x63onsistency\x18\x02 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x03 \x01(\x0c\x32\xb0\t\n\x0b\x43oordinator\x12H\n\x06\x41ttest\x12\x1f.sealroom.wire.v1.AttestRequest\x1a\x1d.sealroom.wire.v1.AttestReply\x12\x45\n\x05\x41gree\x12\x1e.sealroom.wire.v1.AgreeRequest\x1a\x1c.sealroom.wire.v1.AgreeReply\x12Q\n\tChallenge\x12\".sealroom.wire.v1.ChallengeRequest\x1a .sealroom.wire.v1.ChallengeReply\x12M\n\x0c\x41uthenticate\x12\x18.sealroom.wire.v1.Signed\x1a#.sealroom.wire.v1.AuthenticateReply\x12H\n\x06Status\x12\x1f.sealroom.wire.v1.StatusRequest\x1a\x1d.sealroom.wire.v1.StatusReply\x12G\n\x08\x41\x63tivate\x12\x18.sealroom.wire.v1.Signed\x1a!.sealroom.wire.v1.CheckpointReply\x12L\n\x06Upload\x12\x1f.sealroom.wire.v1.UploadRequest\x1a\x1d.sealroom.wire.v1.UploadReply(\x01\x30\x01\x12H\n\x06Rewrap\x12\x1f.sealroom.wire.v1.RewrapRequest\x1a\x1d.sealroom.wire.v1.UploadReply\x12J\n\tTakeShare\x12\x1f.sealroom.wire.v1.StatusRequest\x1a\x1c.sealroom.wire.v1.ShareReply\x12J\n\x0bReturnShare\x12\x1c.sealroom.wire.v1.ShareReply\x1a\x1d.sealroom.wire.v1.StatusReply\x12\x42\n\nRequestRun\x12\x18.sealroom.wire.v1.Signed\x1a\x1a.sealroom.wire.v1.RunReply\x12\x45\n\x06Permit\x12\x18.sealroom.wire.v1.Signed\x1a!.sealroom.wire.v1.CheckpointReply\x12J\n\x06Result\x12\x1f.sealroom.wire.v1.ResultRequest\x1a\x1d.sealroom.wire.v1.ResultReply0\x01\x12?\n\x03Log\x12\x1c.sealroom.wire.v1.LogRequest\x1a\x1a.sealroom.wire.v1.LogReply\x12J\n\x0b\x43ountersign\x12\x18.sealroom.wire.v1.Signed\x1a!.sealroom.wire.v1.CheckpointReply\x12G\n\x08Withdraw\x12\x18.sealroom.wire.v1.Signed\x1a!.sealroom.wire.v1.CheckpointReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ampc/wire/coordinator.proto\x12\x10sealroom.wire.v1\"\x1a\n\x06Signed\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"S\n\rAttestRequest\x12\x10\n\x08versions\x18\x01 \x03(\r\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x10\n\x08\x63ontract\x18\x04 \x01(\x0c\"\x9f\x01\n\x0b\x41ttestReply\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x10\n\x08\x65vidence\x18\x03 \x01(\x0c\x12\x14\n\x0c\x65ndorsements\x18\x04 \x03(\x0c\x12\x17\n\x0fhpke_public_key\x18\x05 \x01(\x0c\x12\x1a\n\x12receipt_public_key\x18\x06 \x01(\x0c\x12\x12\n\ntranscript\x18\x07 \x01(\x0c\"2\n\x0c\x41greeRequest\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x0c\x12\x10\n\x08\x63onsents\x18\x02 \x03(\x0c\"A\n\nAgreeReply\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x0c\x12\x10\n\x08\x63onsents\x18\x02 \x03(\x0c\x12\x0f\n\x07missing\x18\x03 \x03(\t\"3\n\x10\x43hallengeRequest\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x0c\x12\r\n\x05party\x18\x02 \x01(\t\"#\n\x0e\x43hallengeReply\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\"3\n\x11\x41uthenticateReply\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\r\"8\n\rStatusRequest\x12\x0c\n\x04seen\x18\x01 \x01(\x04\x12\x19\n\x11wait_milliseconds\x18\x02 \x01(\r\"\xd4\x01\n\x0bStatusReply\x12\r\n\x05state\x18\x01 \x01(\t\x12*\n\x07\x61waited\x18\x02 \x03(\x0b\x32\x19.sealroom.wire.v1.Awaited\x12\x12\n\ncheckpoint\x18\x03 \x01(\x0c\x12#\n\x04runs\x18\x04 \x03(\x0b\x32\x15.sealroom.wire.v1.Run\x12.\n\x07uploads\x18\x05 \x03(\x0b\x32\x1d.sealroom.wire.v1.UploadState\x12\x11\n\trestarted\x18\x06 \x01(\x08\x12\x0e\n\x06\x63hange\x18\x07 \x01(\x04\"7\n\x07\x41waited\x12\r\n\x05party\x18\x01 \x01(\t\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\"\xea\x01\n\x03Run\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x13\n\x0b\x63omputation\x18\x02 \x01(\t\x12\x39\n\nparameters\x18\x03 \x03(\x0b\x32%.sealroom.wire.v1.Run.ParametersEntry\x12\x11\n\trequester\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\x0f\n\x07missing\x18\x06 \x03(\t\x12\x0c\n\x04\x63ode\x18\x07 \x01(\t\x12\x0f\n\x07vouched\x18\x08 \x03(\t\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"k\n\x0bUploadState\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x0e\n\x06upload\x18\x03 \x01(\x0c\x12\x0f\n\x07\x64urable\x18\x04 \x01(\x04\x12\r\n\x05state\x18\x05 \x01(\t\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\"%\n\x0f\x43heckpointReply\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\"l\n\rUploadRequest\x12,\n\x04open\x18\x01 \x01(\x0b\x32\x1c.sealroom.wire.v1.UploadOpenH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x14\n\ncommitment\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04part\"0\n\nUploadOpen\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x12\n\nsealed_key\x18\x02 \x01(\x0c\".\n\x0bUploadReply\x12\x0f\n\x07\x64urable\x18\x01 \x01(\x04\x12\x0e\n\x06loaded\x18\x02 \x01(\x08\"G\n\rRewrapRequest\x12\x0e\n\x06upload\x18\x01 \x01(\x0c\x12\x12\n\nsealed_key\x18\x02 \x01(\x0c\x12\x12\n\ncommitment\x18\x03 \x01(\x0c\"\"\n\nShareReply\x12\x14\n\x0csealed_share\x18\x01 \x01(\x0c\"\x17\n\x08RunReply\x12\x0b\n\x03run\x18\x01 \x01(\x04\"\x1c\n\rResultRequest\x12\x0b\n\x03run\x18\x01 \x01(\x04\":\n\x0bResultReply\x12\x11\n\x07receipt\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06sealed\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\" \n\nLogRequest\x12\x12\n\nknown_size\x18\x01 \x01(\x04\"C\n\x08LogReply\x12\x0e\n\x06leaves\x18\x01 \x03(\x0c\x12\x13\n\x0b\x63onsistency\x18\x02 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x03 \x01(\x0c\x32\xb0\t\n\x0b\x43oordinator\x12H\n\x06\x41ttest\x12\x1f.sealroom.wire.v1.AttestRequest\x1a\x1d.sealroom.wire.v1.AttestReply\x12\x45\n\x05\x41gree\x12\x1e.sealroom.wire.v1.AgreeRequest\x1a\x1c.sealroom.wire.v1.AgreeReply\x12Q\n\tChallenge\x12\".sealroom.wire.v1.ChallengeRequest\x1a .sealroom.wire.v1.ChallengeReply\x12M\n\x0c\x41uthenticate\x12\x18.sealroom.wire.v1.Signed\x1a#.sealroom.wire.v1.AuthenticateReply\x12H\n\x06Status\x12\x1f.sealroom.wire.v1.StatusRequest\x1a\x1d.sealroom.wire.v1.StatusReply\x12G\n\x08\x41\x63tivate\x12\x18.sealroom.wire.v1.Signed\x1a!.sealroom.wire.v1.CheckpointReply\x12L\n\x06Upload\x12\x1f.sealroom.wire.v1.UploadRequest\x1a\x1d.sealroom.wire.v1.UploadReply(\x01\x30\x01\x12H\n\x06Rewrap\x12\x1f.sealroom.wire.v1.RewrapRequest\x1a\x1d.sealroom.wire.v1.UploadReply\x12J\n\tTakeShare\x12\x1f.sealroom.wire.v1.StatusRequest\x1a\x1c.sealroom.wire.v1.ShareReply\x12J\n\x0bReturnShare\x12\x1c.sealroom.wire.v1.ShareReply\x1a\x1d.sealroom.wire.v1.StatusReply\x12\x42\n\nRequestRun\x12\x18.sealroom.wire.v1.Signed\x1a\x1a.sealroom.wire.v1.RunReply\x12\x45\n\x06Permit\x12\x18.sealroom.wire.v1.Signed\x1a!.sealroom.wire.v1.CheckpointReply\x12J\n\x06Result\x12\x1f.sealroom.wire.v1.ResultRequest\x1a\x1d.sealroom.wire.v1.ResultReply0\x01\x12?\n\x03Log\x12\x1c.sealroom.wire.v1.LogRequest\x1a\x1a.sealroom.wire.v1.LogReply\x12J\n\x0b\x43ountersign\x12\x18.sealroom.wire.v1.Signed\x1a!.sealroom.wire.v1.CheckpointReply\x12G\n\x08Withdraw\x12\x18.sealroom.wire.v1.Signed\x1a!.sealroom.wire.v1.CheckpointReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,33 +56,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AWAITED']._serialized_start=858
   _globals['_AWAITED']._serialized_end=913
   _globals['_RUN']._serialized_start=916
-  _globals['_RUN']._serialized_end=1133
-  _globals['_RUN_PARAMETERSENTRY']._serialized_start=1084
-  _globals['_RUN_PARAMETERSENTRY']._serialized_end=1133
-  _globals['_UPLOADSTATE']._serialized_start=1135
-  _globals['_UPLOADSTATE']._serialized_end=1242
-  _globals['_CHECKPOINTREPLY']._serialized_start=1244
-  _globals['_CHECKPOINTREPLY']._serialized_end=1281
-  _globals['_UPLOADREQUEST']._serialized_start=1283
-  _globals['_UPLOADREQUEST']._serialized_end=1391
-  _globals['_UPLOADOPEN']._serialized_start=1393
-  _globals['_UPLOADOPEN']._serialized_end=1441
-  _globals['_UPLOADREPLY']._serialized_start=1443
-  _globals['_UPLOADREPLY']._serialized_end=1489
-  _globals['_REWRAPREQUEST']._serialized_start=1491
-  _globals['_REWRAPREQUEST']._serialized_end=1562
-  _globals['_SHAREREPLY']._serialized_start=1564
-  _globals['_SHAREREPLY']._serialized_end=1598
-  _globals['_RUNREPLY']._serialized_start=1600
-  _globals['_RUNREPLY']._serialized_end=1623
-  _globals['_RESULTREQUEST']._serialized_start=1625
-  _globals['_RESULTREQUEST']._serialized_end=1653
-  _globals['_RESULTREPLY']._serialized_start=1655
-  _globals['_RESULTREPLY']._serialized_end=1713
-  _globals['_LOGREQUEST']._serialized_start=1715
-  _globals['_LOGREQUEST']._serialized_end=1747
-  _globals['_LOGREPLY']._serialized_start=1749
-  _globals['_LOGREPLY']._serialized_end=1816
-  _globals['_COORDINATOR']._serialized_start=1819
-  _globals['_COORDINATOR']._serialized_end=3019
+  _globals['_RUN']._serialized_end=1150
+  _globals['_RUN_PARAMETERSENTRY']._serialized_start=1101
+  _globals['_RUN_PARAMETERSENTRY']._serialized_end=1150
+  _globals['_UPLOADSTATE']._serialized_start=1152
+  _globals['_UPLOADSTATE']._serialized_end=1259
+  _globals['_CHECKPOINTREPLY']._serialized_start=1261
+  _globals['_CHECKPOINTREPLY']._serialized_end=1298
+  _globals['_UPLOADREQUEST']._serialized_start=1300
+  _globals['_UPLOADREQUEST']._serialized_end=1408
+  _globals['_UPLOADOPEN']._serialized_start=1410
+  _globals['_UPLOADOPEN']._serialized_end=1458
+  _globals['_UPLOADREPLY']._serialized_start=1460
+  _globals['_UPLOADREPLY']._serialized_end=1506
+  _globals['_REWRAPREQUEST']._serialized_start=1508
+  _globals['_REWRAPREQUEST']._serialized_end=1579
+  _globals['_SHAREREPLY']._serialized_start=1581
+  _globals['_SHAREREPLY']._serialized_end=1615
+  _globals['_RUNREPLY']._serialized_start=1617
+  _globals['_RUNREPLY']._serialized_end=1640
+  _globals['_RESULTREQUEST']._serialized_start=1642
+  _globals['_RESULTREQUEST']._serialized_end=1670
+  _globals['_RESULTREPLY']._serialized_start=1672
+  _globals['_RESULTREPLY']._serialized_end=1730
+  _globals['_LOGREQUEST']._serialized_start=1732
+  _globals['_LOGREQUEST']._serialized_end=1764
+  _globals['_LOGREPLY']._serialized_start=1766
+  _globals['_LOGREPLY']._serialized_end=1833
+  _globals['_COORDINATOR']._serialized_start=1836
+  _globals['_COORDINATOR']._serialized_end=3036
 # @@protoc_insertion_point(module_scope)

@@ -359,6 +359,7 @@ class Run(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
+    VOUCHED_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     computation: _builtins.str
     requester: _builtins.str
@@ -370,6 +371,10 @@ class Run(_message.Message):
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def vouched(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """parties whose countersignatures the receipt carries"""
+
     def __init__(
         self,
         *,
@@ -380,10 +385,11 @@ class Run(_message.Message):
         state: _builtins.str = ...,
         missing: _abc.Iterable[_builtins.str] | None = ...,
         code: _builtins.str = ...,
+        vouched: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "computation", b"computation", "missing", b"missing", "number", b"number", "parameters", b"parameters", "requester", b"requester", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "computation", b"computation", "missing", b"missing", "number", b"number", "parameters", b"parameters", "requester", b"requester", "state", b"state", "vouched", b"vouched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
