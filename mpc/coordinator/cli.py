@@ -26,6 +26,7 @@ from mpc.coordinator.service import serve as listen_at
 from mpc.coordinator.state import StateFolder
 from mpc.coordinator.telemetry import Telemetry, quiet_grpc
 from mpc.errors import Misconfigured, Refusal
+from mpc.evidence.chain import certificates_of
 from mpc.evidence.claims import SimulatedReference, TpmReference
 from mpc.measurement import measure as measure_code
 
@@ -56,7 +57,7 @@ def serve(  # noqa: PLR0917 - typer's parameters are options
     tpm_tcti: Annotated[str, typer.Option(help="How the TPM is reached, as tpm2-tss spells it.")] = Settings.tcti,
     tpm_code_pcr: Annotated[int, typer.Option(help="The PCR of the code digest.")] = Settings.code_pcr,
     tpm_certificate: Annotated[
-        list[Path] | None, typer.Option(help="DER certificates of the attestation key, leaf first.")
+        list[Path] | None, typer.Option(help="Certificates of the attestation key, PEM or DER, leaf first.")
     ] = None,
 ) -> None:
     """Serve one contract, until it ends or this process is told to."""
@@ -161,7 +162,9 @@ def measure(  # noqa: PLR0917 - typer's parameters are options
     as_json: Annotated[bool, typer.Option("--json", help="Print all components as data.")] = False,  # noqa: FBT002 - a flag
     code_pcr: Annotated[int, typer.Option(help="tpm: the PCR of the code digest.")] = Settings.code_pcr,
     boot_pcr: Annotated[list[str] | None, typer.Option(help="tpm: N=HEX, once for each PCR of the boot chain.")] = None,
-    authority: Annotated[Path | None, typer.Option(help="tpm: DER certificate of the attestation-key CA.")] = None,
+    authority: Annotated[
+        Path | None, typer.Option(help="tpm: certificate of the attestation-key CA, PEM or DER.")
+    ] = None,
     issuer: Annotated[str | None, typer.Option(help="tpm: the party that this CA belongs to.")] = None,
 ) -> None:
     """Measure the code of this copy: what an enclave has to report that runs the same."""
@@ -188,15 +191,16 @@ def _reference(  # noqa: PLR0917 - what the options say, in their order
     if kind != "tpm" or authority is None or issuer is None:
         raise Misconfigured(
             "measure.reference", "the reference values are incomplete", why="tpm needs --authority and --issuer",
-            remedy="write --reference simulated, or --reference tpm --authority CA.der --issuer PARTY",
+            remedy="write --reference simulated, or --reference tpm --authority CA.pem --issuer PARTY",
             field="--reference", expected="simulated or tpm", found=kind,
         )  # fmt: skip
     measured_by: Literal["boot", "self"] = "boot" if boot_pcrs else "self"
     pairs = (pair.partition("=") for pair in boot_pcrs)
+    (root, *_) = certificates_of(_read(authority))
     try:
         tpm = TpmReference(
             format="tpm", code_digest=digest, code_pcr=code_pcr, boot_pcrs={name: value for name, _, value in pairs},
-            authority=base64.b64encode(_read(authority)).decode(), issuer=issuer, measured_by=measured_by,
+            authority=base64.b64encode(root).decode(), issuer=issuer, measured_by=measured_by,
             memory_protected=False,
         )  # fmt: skip
     except ValueError:
