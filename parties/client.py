@@ -160,11 +160,16 @@ class Client:
         )  # fmt: skip
 
 
+def refusal_of(data: Mapping[str, Any]) -> Refusal:
+    """Return the refusal that ``as_data`` spelled; raises ``KeyError`` or ``TypeError`` when it is none."""
+    told = dict(data)
+    kind, code, what = KINDS[told.pop("kind")], told.pop("code"), told.pop("what")
+    return kind(code, what, **told)
+
+
 def _refusal(response: httpx.Response) -> Refusal:
     try:
-        data = response.json()
-        kind, code, what = KINDS[data.pop("kind")], data.pop("code"), data.pop("what")
-        return kind(code, what, **data)
+        return refusal_of(response.json())
     except (ValueError, KeyError, TypeError, AttributeError):
         return Unavailable(
             "daemon.failed", "the party's daemon failed", why=f"it answered with status {response.status_code}",

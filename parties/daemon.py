@@ -305,7 +305,16 @@ class Daemon:
         self.retry()
 
     def confirm_replacement(self) -> None:
-        """Let the next instance take the place of the active one, because a person said so."""
+        """Let the next instance take the place of the active one, because a person said so.
+
+        Only while one asks for it: a leave given ahead would be spent on an instance that nobody looked at.
+        """
+        awaited = self.trouble.blocked.get(decisions.Activate())
+        if awaited is None or awaited.code != "activation.second":
+            raise OutOfOrder(
+                "replacement.none", "there is no instance to replace", why="no other asks for the active one's place",
+                remedy="see what is awaited: sealroom status",
+            )  # fmt: skip
         self._may_replace = True
         self.retry()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from parties.cli import files
-from parties.cli.options import Config, Json
+from parties.cli.options import HERE, Config, Json, PartyFile
 from parties.cli.screen import PASSED, grid, plain, show, show_data, tell
 
 if TYPE_CHECKING:
@@ -88,6 +88,29 @@ def sign(
         _sign_by_daemon(raw, config, yes_digest)
     elif key is not None and output is not None:
         _sign_by_key(raw, key, output, yes_digest)
+
+
+@app.command(epilog="Example: sealroom contract add contract.json gbsg.consent --config party.toml")
+def add(
+    contract: File,
+    consents: Annotated[list[Path] | None, typer.Argument(help="Other parties' signatures that came as files.")] = None,
+    config: PartyFile = HERE,
+    as_json: Json = False,
+) -> None:
+    """Hand a contract to your running daemon without signing it, and other parties' signatures with it."""
+    from parties.cli.daemon import connected
+
+    raw = files.read(contract, "the contract")
+    signatures = [files.read(path, "the signature") for path in consents or []]
+    with connected(config) as daemon:
+        held = daemon.add_contract(raw)
+        for signature in signatures:
+            held = daemon.add_consent(held["digest"], signature)
+    if as_json:
+        show_data(held)
+        return
+    missing = ", ".join(held["missing"]) or "nobody"
+    tell(f"[green]{PASSED}[/] your daemon holds [bold]{plain(held['title'])}[/]; signatures are missing of: {missing}")
 
 
 @app.command(epilog="Example: sealroom contract verify contract.json rotterdam.consent gbsg.consent")

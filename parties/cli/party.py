@@ -65,6 +65,29 @@ def check(
         )  # fmt: skip
 
 
+@app.command(epilog="Example: sealroom party refresh patients --config party.toml")
+def refresh(
+    dataset: Annotated[str, typer.Argument(help="The dataset whose rows have changed.")],
+    config: PartyFile = HERE,
+) -> None:
+    """Send the rows of a dataset anew, where the contract lets them be refreshed; later runs read the new ones."""
+    from parties.cli.daemon import connected
+
+    with connected(config) as daemon:
+        daemon.refresh(dataset)
+    tell(f"[green]{PASSED}[/] your daemon sends the rows of {plain(dataset)} anew: [bold]sealroom status[/]")
+
+
+@app.command(epilog="Example: sealroom party retry --config party.toml")
+def retry(config: PartyFile = HERE) -> None:
+    """Let the daemon try again what was refused, because you corrected what it named."""
+    from parties.cli.daemon import connected
+
+    with connected(config) as daemon:
+        daemon.retry()
+    tell(f"[green]{PASSED}[/] your daemon tries again: [bold]sealroom status[/]")
+
+
 def _local(settings: "Config", contract: Path) -> list[dict[str, Any]]:
     from mpc.contract.document import parse_contract
     from parties.profile import profile

@@ -196,16 +196,18 @@ def _show_overview(overview: dict[str, Any]) -> None:
             for each in overview["runs"]
         ]
         show(Text("\nRuns", "bold"), grid(None, ("run", "computation", "asked by", "state", "permits missing"), runs))
-    if overview["enclave_uploads"]:
-        uploads = [(each["dataset"], each["owner"], each["state"]) for each in overview["enclave_uploads"]]
+    if overview["uploads"]:
+        uploads = [(each["dataset"], each["owner"], each["state"]) for each in overview["uploads"]]
         show(Text("\nUploads", "bold"), grid(None, ("dataset", "owner", "state"), uploads))
     _show_troubles(overview)
 
 
 def _show_troubles(overview: dict[str, Any]) -> None:
-    from mpc.errors import KINDS
+    from parties.client import refusal_of
 
     refusals = [waiting["refusal"] for waiting in overview["awaits_you"] if "refusal" in waiting]
-    for data in [*refusals, *([overview["trouble"]] if overview["trouble"] else [])]:
-        told = {name: value for name, value in data.items() if name not in {"kind", "code", "what"}}
-        print_refusal(KINDS[data["kind"]](data["code"], data["what"], **told), as_json=False)
+    trouble = overview["trouble"]
+    for data in [*refusals, *([trouble] if trouble and trouble not in refusals else [])]:
+        print_refusal(refusal_of(data), as_json=False)
+    if refusals:
+        tell("Your daemon goes on with it when you say that it is corrected: sealroom party retry")
