@@ -55,12 +55,13 @@ class Arrival:
             threading.Thread(target=self._guarded, args=(stage, parts), name=f"upload-{stage.__name__}", daemon=True)
             for stage in stages
         ]
-        yield UploadReply(self._file.durable, loaded=False)
+        first = UploadReply(self._file.durable, loaded=False)
         for place in self._file.places:
             self._loading.chunk(place)
         for thread in threads:
             thread.start()
         try:
+            yield first  # where a call that was cancelled ends: from here on the loader is ended with it
             while (reply := self._replies.get()) is not None:
                 if isinstance(reply, BaseException):
                     raise reply
