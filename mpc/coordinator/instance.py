@@ -15,7 +15,7 @@ from mpc.contract.consent import Agreement, agree, check_in_force
 from mpc.contract.document import parse_contract
 from mpc.contract.statements import Activation, Withdrawal
 from mpc.coordinator.authentication import Authentication, require_party
-from mpc.coordinator.children import WarmChildren
+from mpc.coordinator.children import Template
 from mpc.coordinator.intake import Intake
 from mpc.coordinator.journal import Journal
 from mpc.coordinator.keys import InstanceKeys
@@ -105,8 +105,8 @@ class Instance:
         self._on_end = on_end
         self._journal = Journal(state, keys.receipt)
         self.authentication = Authentication(keys.tls.spki, clock=clock)
-        self._loaders = WarmChildren("loader")
-        self._runners = WarmChildren("runner")
+        self._loaders = Template("loader")
+        self._runners = Template("runner")
         self._attesting = threading.Lock()
         self._agreeing = threading.Lock()
         self._countersigned: dict[int, dict[str, bytes]] = {}
@@ -280,7 +280,7 @@ class Instance:
     def _warm(self, agreed: _Agreed) -> None:
         try:
             agreed.intake.warm()
-            self._runners.warm(1)
+            self._runners.warm()
         except Refusal as refusal:
             self._telemetry.event("warm.refused", code=refusal.code)
 
@@ -452,7 +452,6 @@ class Instance:
     def _run_ended(self, run: int, code: str) -> None:
         self._telemetry.run_ended(run, code)
         self._tell_state()
-        self._runners.warm(1)
 
     def _take_up(self, raw: bytes, consents: list[bytes]) -> None:
         """Go on with the contract of the folder, after everything in it is verified again."""

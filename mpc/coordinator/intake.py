@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mpc.canonical import parse_time, sha256
 from mpc.contract.consent import Agreement
 from mpc.contract.terms import Contract
-from mpc.coordinator.children import WarmChildren
+from mpc.coordinator.children import Template
 from mpc.coordinator.execution import Input
 from mpc.coordinator.journal import Journal
 from mpc.coordinator.loading import Loading, LoadLimits, Residency, Rows
@@ -51,7 +51,7 @@ class Intake:
         agreement: Agreement,
         state: StateFolder,
         journal: Journal,
-        loaders: WarmChildren,
+        loaders: Template,
         warn: Callable[[str], None],
     ) -> None:
         self._contract: Contract = agreement.contract
@@ -144,8 +144,8 @@ class Intake:
         return loading
 
     def warm(self) -> None:
-        """Have a loader ready for each source that is awaited, within reason."""
-        self._loaders.warm(min(4, sum(1 for _ in self.unloaded())))
+        """Have the template of loaders ready before rows arrive."""
+        self._loaders.warm()
 
     def close(self) -> None:
         """Drop all rows and data keys, and leave the vault as it is."""

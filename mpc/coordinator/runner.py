@@ -10,8 +10,6 @@ own.
 
 import mmap
 import os
-import socket
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -124,27 +122,18 @@ def reported(line: Line) -> tuple[Mapping[str, Any], bytes]:
         return {"failed": "run.engine"}, b""
 
 
-def main() -> None:
-    """Serve one run on the descriptor that the first argument names."""
-    line = Line(socket.socket(fileno=int(sys.argv[1])))
-    _warm_up()
-    try:
-        head, body = reported(line)
-        line.send(head, body=body)
-    except LineEnded:
-        sys.exit(1)
+def serve(line: Line) -> None:
+    """Do the one run that comes over ``line`` and report."""
+    head, body = reported(line)
+    line.send(head, body=body)
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
     """Answer one question of each kind over made-up rows: after the sandbox is entered no file opens."""
     dataset = made_up_dataset()
     tables = {dataset.name: (loaded_table(dataset, "nobody", made_up_table(dataset)),)}
     datasets = {dataset.name: dataset}
     sql = check_sql("warm", _WARM_SQL, (), datasets)
-    to_bytes(run_sql(sql, tables, {}, memory_bytes=256 << 20, threads=2))
+    to_bytes(run_sql(sql, tables, {}, memory_bytes=256 << 20, threads=1))
     method = StatisticsQuestion(kind="statistics", method="summary", dataset=dataset.name, arguments=_WARM_SUMMARY)
     to_bytes(run_statistics(check_statistics("warm", method, datasets), tables))
-
-
-if __name__ == "__main__":
-    main()

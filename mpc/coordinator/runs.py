@@ -16,7 +16,7 @@ from mpc.contract.document import read_questions, strictest
 from mpc.contract.statements import Permit, RunRequest
 from mpc.contract.terms import Computation
 from mpc.coordinator.authentication import require_party
-from mpc.coordinator.children import WarmChildren
+from mpc.coordinator.children import Template
 from mpc.coordinator.execution import Execution, RunFailed, RunOrder
 from mpc.coordinator.intake import Intake
 from mpc.coordinator.journal import Journal, RunFacts, hypothetical
@@ -47,7 +47,7 @@ class Runs:
         journal: Journal,
         intake: Intake,
         shares: Shares,
-        runners: WarmChildren,
+        runners: Template,
         receipt_key: SigningKey,
         hpke_public_key: bytes,
         attest: Callable[[bytes], Attestation],

@@ -261,7 +261,7 @@ def _repeats(keys: pa.Table) -> bool:
     if _is_one_integer(keys):
         values = np.sort(keys.column(0).to_numpy())
         return bool((values[1:] == values[:-1]).any())
-    return bool(keys.group_by(keys.column_names).aggregate([]).num_rows != keys.num_rows)
+    return bool(keys.group_by(keys.column_names, use_threads=False).aggregate([]).num_rows != keys.num_rows)
 
 
 def _is_one_integer(keys: pa.Table) -> bool:

@@ -78,7 +78,7 @@ class Tallies:
         """Return counts in which a subject that several owners know is one; it stays when one of them goes."""
         parts = [self._kept[column, owner].distinct(cells) for owner in self._owners]
         tagged = [part.append_column("owner", pa.array(np.full(part.num_rows, i))) for i, part in enumerate(parts)]
-        pairs = pa.concat_tables(tagged, promote_options="default").group_by(["cell", "subject"])
+        pairs = pa.concat_tables(tagged, promote_options="default").group_by(["cell", "subject"], use_threads=False)
         met = pairs.aggregate([("owner", "min"), ("owner", "max")])
         cell, first, last = (np.asarray(met.column(name)) for name in ("cell", "owner_min", "owner_max"))
         total = np.bincount(cell, minlength=size)
@@ -134,7 +134,7 @@ class _Pairs:
 
 
 def _distinct(pairs: pa.Table) -> pa.Table:
-    return pairs.group_by(["cell", "subject"]).aggregate([])
+    return pairs.group_by(["cell", "subject"], use_threads=False).aggregate([])
 
 
 def _added(each: Iterable[Counts], size: int) -> Counts:
