@@ -227,7 +227,12 @@ class Api:
     def _results(self, _request: Request, _body: bytes) -> Response:
         return JSONResponse(
             [
-                {"run": result.run, "computation": result.computation, "time": result.time.isoformat()}
+                {
+                    "run": result.run,
+                    "computation": result.computation,
+                    "time": result.time.isoformat(),
+                    "shown": None if result.shown is None else result.shown.isoformat(),
+                }
                 for result in self._held()
             ]
         )

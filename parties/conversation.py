@@ -17,7 +17,7 @@ from mpc.contract.consent import Agreement, agree, missing_consents
 from mpc.errors import Misconfigured, OutOfOrder, Refusal, Unavailable, Untrusted
 from mpc.evidence.appraisal import AttestedKey, Exceptions
 from mpc.messages import RewrapRequest, Run, StatusReply
-from mpc.receipts.leaves import RunLeaf, parse_leaf
+from mpc.receipts.leaves import ReleaseLeaf, RunLeaf, parse_leaf
 from mpc.receipts.receipt import release_in
 from mpc.receipts.verification import verify_receipt
 from mpc.sealing.hpke import PublicSealingKey, SealedFor, open_sealed, seal
@@ -27,6 +27,7 @@ from mpc.table.batches import schema_digest
 from parties import sources
 from parties.channel import Channel, Clock, Deadlines, Random, checks_as_data
 from parties.config import Config
+from parties.decisions import ENDED
 from parties.keys import Keys
 from parties.ledger import Agreed, Head, Ledger, Result, Uploaded
 from parties.mapping import mapping_digest
@@ -68,7 +69,10 @@ class Party:
 
 
 class Conversation:
-    """The steps. Each refuses or leaves the party one step further; ``status`` is the coordinator's last word."""
+    """The steps. Each refuses or leaves the party one step further; ``status`` is the coordinator's last word.
+
+    ``countersigned`` are the runs whose end stands in a log that this party countersigned here.
+    """
 
     def __init__(self, party: Party, agreed: Agreed, channel: Channel, boot: AttestedKey) -> None:
         self._party = party
@@ -78,6 +82,7 @@ class Conversation:
         self.agreement: Agreement | None = None
         self.attested: AttestedKey | None = None
         self.status: StatusReply | None = None
+        self.countersigned: frozenset[int] = frozenset()
         self._authenticated_until: datetime | None = None
 
     @classmethod
@@ -284,18 +289,55 @@ class Conversation:
             return
         attested, head = self.appraise(), self.look_at_log()
         asked = RunAsked(run.number, run.computation, run.parameters)
-        signatory, clock = self._party.signatory, self._party.clock
-        self._channel.permit(signatory.permit(self.contract, attested, asked, head, unattended=unattended, at=clock()))
-        self._channel.countersign(signatory.countersignature(self.contract, self.look_at_log(), at=clock()))
+        permit = self._party.signatory.permit(
+            self.contract, attested, asked, head, unattended=unattended, at=self._party.clock()
+        )
+        self._channel.permit(permit)
+        self.countersign()
+
+    def countersign(self) -> None:
+        """Vouch for the log as it now stands, at this party's time."""
+        head, told = self.look_at_log(), () if self.status is None else self.status.runs
+        ended = _ended(self._party.ledger.leaves(self.contract))
+        lacking = [run.number for run in told if run.state in ENDED and run.number not in ended]
+        if lacking:
+            raise Untrusted(
+                "checkpoint.run", "the log lacks the end of a run that has ended, as it is told",
+                why="log and status differ", field=f"run {lacking[0]}",
+                remedy="permit nothing more; compare checkpoints with the other parties",
+            )  # fmt: skip
+        signatory = self._party.signatory
+        self._channel.countersign(signatory.countersignature(self.contract, head, at=self._party.clock()))
+        self.countersigned = ended
         self.status = None
 
     def fetch_result(self, number: int) -> None:
         """Fetch, verify and open the result of a run, and keep it with its receipt."""
+        result = self._open_result(number)
+        self._party.ledger.add_result(self.contract, result)
+        self._record("result", run=number, computation=result.computation)
+
+    def renew_receipt(self, number: int) -> None:
+        """Fetch a receipt that others vouch for by now; it is about the same result, or refused."""
+        ledger = self._party.ledger
+        held = next(result for result in ledger.results(self.contract) if result.run == number)
+        renewed = self._open_result(number)
+        if renewed.shown is None or renewed.release != held.release:
+            raise Untrusted(
+                "result.renewed", "the receipt is not the one that was announced",
+                why="it is about another result" if renewed.shown else "nobody else vouches for its time",
+                remedy="keep the receipt you hold; ask who runs the coordinator", field=f"run {number}",
+            )  # fmt: skip
+        ledger.renew_receipt(self.contract, number, renewed.receipt, shown=renewed.shown)
+        self._record("receipt_renewed", run=number)
+
+    def _open_result(self, number: int) -> Result:
         party = self._party
         receipt, sealed = self._channel.result(number)
         verified = verify_receipt(
-            receipt, known=party.config.known_parties, exceptions=party.exceptions, beneficiary=party.name
-        )
+            receipt, known=party.keys.known(party.config.known_parties), exceptions=party.exceptions,
+            beneficiary=party.name,
+        )  # fmt: skip
         if (verified.contract_digest, verified.run) != (self.contract, number):
             raise Untrusted(
                 "result.receipt", "the receipt is of another run", why="contract or run differ",
@@ -304,9 +346,7 @@ class Conversation:
         self.look_at_log()
         context = _run_leaf_digest(party.ledger.leaves(self.contract), number)
         release = release_in(open_sealed(SealedFor.RESULT, context, party.keys.sealing, sealed), verified.release)
-        result = Result(number, verified.computation.name, receipt, release, party.clock())
-        party.ledger.add_result(self.contract, result)
-        self._record("result", run=number, computation=result.computation)
+        return Result(number, verified.computation.name, receipt, release, party.clock(), verified.time_shown)
 
     def withdraw(self, envelope: bytes) -> None:
         """Tell the enclave that this party left."""
@@ -376,6 +416,10 @@ def _that_fit(consents: tuple[bytes, ...]) -> tuple[bytes, ...]:
         for place, (consent, size) in enumerate(zip(consents, sizes, strict=True))
         if place == 0 or size < _AGREE_BYTES
     )
+
+
+def _ended(leaves: tuple[bytes, ...]) -> frozenset[int]:
+    return frozenset(leaf.run for raw in leaves if isinstance(leaf := parse_leaf(raw), ReleaseLeaf))
 
 
 def _run_leaf_digest(leaves: tuple[bytes, ...], number: int) -> bytes:

@@ -28,7 +28,7 @@ from parties.conversation import Conversation, Party
 from parties.decisions import Action, Situation, decide
 from parties.keys import Keys
 from parties.ledger import Agreed, Ledger
-from parties.signatory import CONFIRMATION_CHARACTERS, Signatory
+from parties.signatory import CONFIRMATION_CHARACTERS, Signatory, input_owners
 
 Answer = TypeVar("Answer")
 log = structlog.get_logger("sealroom.party")
@@ -237,7 +237,7 @@ class Daemon:
         if agreed is None or agreed.signed is None:
             return Situation(own=own)
         undelivered = self.ledger.undelivered_withdrawal(agreed.digest)
-        computations = agreed.contract.computations
+        computations, results = agreed.contract.computations, self.ledger.results(agreed.digest)
         return Situation(
             own=own,
             signed=True,
@@ -249,7 +249,10 @@ class Daemon:
             active=talk is not None and talk.is_active,
             status=None if talk is None else talk.status,
             recipient_of=frozenset(each.name for each in computations if own in each.recipients),
-            fetched=frozenset(result.run for result in self.ledger.results(agreed.digest)),
+            owner_of=frozenset(each.name for each in computations if own in input_owners(agreed, each.name)),
+            countersigned=frozenset() if talk is None else talk.countersigned,
+            fetched=frozenset(result.run for result in results),
+            timeless=frozenset(result.run for result in results if result.shown is None),
             unattended_left=self._unattended_left(agreed),
             confirmed=frozenset(self._confirmed),
             refreshing=frozenset(self._refreshing),
@@ -420,8 +423,12 @@ def _step(talk: Conversation, action: Action) -> None:
             talk.take_share()
         case decisions.ReturnShare():
             talk.return_share()
+        case decisions.Countersign():
+            talk.countersign()
         case decisions.FetchResult(run):
             talk.fetch_result(run)
+        case decisions.RenewReceipt(run):
+            talk.renew_receipt(run)
         case _:
             raise AssertionError(f"nobody performs {action}")
 

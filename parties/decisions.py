@@ -1,12 +1,12 @@
 """What a daemon does next, as one pure function of what it knows.
 
     signed? → connected? → everybody agreed? → appraised for the contract? → authenticated? → active?
-        → what the enclave awaits of this party → results to fetch → watch
+        → what the enclave awaits of this party → ends of runs to vouch for, results to fetch → watch
 
 An action that was refused is blocked, with the reason, until a person changes something: the others go on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -76,8 +76,20 @@ class PermitRun:
 
 
 @dataclass(frozen=True)
+class Countersign:
+    """Vouch, at this party's time, for a log that holds the end of a run over its rows: receipts show that time."""
+
+
+@dataclass(frozen=True)
 class FetchResult:
     """Fetch, verify and open a result."""
+
+    run: int
+
+
+@dataclass(frozen=True)
+class RenewReceipt:
+    """Fetch a result's receipt again, because another party vouches for it by now."""
 
     run: int
 
@@ -104,7 +116,9 @@ Action = (
     | TakeShare
     | ReturnShare
     | PermitRun
+    | Countersign
     | FetchResult
+    | RenewReceipt
     | DeliverWithdrawal
     | Watch
 )
@@ -116,7 +130,8 @@ class Situation:
 
     ``unattended_left`` tells, by computation, how many runs may still be permitted without a person; it is empty where
     the configuration allows none. ``confirmed`` are runs that a person permitted, ``refreshing`` datasets whose rows a
-    person wants to send anew.
+    person wants to send anew. ``recipient_of`` and ``owner_of`` are computations; ``countersigned`` are runs whose end
+    this conversation vouched for, ``timeless`` fetched ones whose receipts show no time.
     """
 
     own: str
@@ -129,14 +144,17 @@ class Situation:
     active: bool = False
     status: StatusReply | None = None
     recipient_of: frozenset[str] = frozenset()
+    owner_of: frozenset[str] = frozenset()
+    countersigned: frozenset[int] = frozenset()
     fetched: frozenset[int] = frozenset()
+    timeless: frozenset[int] = frozenset()
     unattended_left: Mapping[str, int] = field(default_factory=dict)
     confirmed: frozenset[int] = frozenset()
     refreshing: frozenset[str] = frozenset()
     blocked: frozenset[Action] = frozenset()
 
 
-_ENDED = frozenset({"released", "failed"})
+ENDED = frozenset({"released", "failed"})
 """States of a run that has a result: a failure is one as well, and says no more than that."""
 
 
@@ -166,11 +184,21 @@ def _wanted(situation: Situation) -> list[Action]:
     runs = {run.number: run for run in status.runs}
     wanted = [action for what, subject in awaited if (action := _for_awaited(situation, what, subject, runs))]
     wanted += [UploadRows(dataset) for dataset in sorted(situation.refreshing)]
-    return wanted + [
-        FetchResult(run.number)
-        for run in status.runs
-        if run.state in _ENDED and run.computation in situation.recipient_of and run.number not in situation.fetched
-    ]
+    for run in status.runs:
+        if run.state in ENDED:
+            wanted += _after(situation, run)
+    return wanted
+
+
+def _after(situation: Situation, run: Run) -> Iterator[Action]:
+    """Yield what the end of a run asks for; whoever gains by a wrong time cannot vouch for it alone."""
+    unvouched = situation.own not in run.vouched and run.number not in situation.countersigned
+    if run.computation in situation.owner_of and unvouched:
+        yield Countersign()
+    if run.computation in situation.recipient_of and run.number not in situation.fetched:
+        yield FetchResult(run.number)
+    if run.number in situation.timeless and set(run.vouched) - {situation.own}:
+        yield RenewReceipt(run.number)
 
 
 def _for_awaited(situation: Situation, what: str, subject: str, runs: Mapping[int, Run]) -> Action | None:

@@ -6,7 +6,7 @@ people compare its fingerprint by another way than the one the card came.
 
 import base64
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,10 @@ class Keys:
     name: str
     signing: SigningKey
     sealing: SealingKey
+
+    def known(self, confirmed: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the fingerprints this party knows by name: those it ``confirmed``, and its own."""
+        return {self.name: self.signing.public.keyid, **confirmed}
 
     def card(self, label: str) -> Card:
         """Return the public card of these keys."""

@@ -61,7 +61,7 @@ CREATE TABLE permit (
 ) STRICT;
 CREATE TABLE result (
   contract BLOB NOT NULL REFERENCES contract, run INTEGER NOT NULL, computation TEXT NOT NULL, receipt BLOB NOT NULL,
-  release BLOB NOT NULL, time TEXT NOT NULL, PRIMARY KEY (contract, run)
+  release BLOB NOT NULL, time TEXT NOT NULL, shown TEXT, PRIMARY KEY (contract, run)
 ) STRICT;
 CREATE TABLE withdrawal (
   contract BLOB PRIMARY KEY REFERENCES contract, envelope BLOB NOT NULL, delivered TEXT
@@ -128,13 +128,14 @@ class Permitted:
 
 @dataclass(frozen=True)
 class Result:
-    """A result this party opened, with its receipt."""
+    """A result this party opened, with its receipt; ``shown`` is the time that others vouch for in it, if any."""
 
     run: int
     computation: str
     receipt: bytes
     release: bytes
     time: datetime
+    shown: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -411,15 +412,30 @@ class Ledger:
     def add_result(self, digest: bytes, result: Result) -> None:
         """Keep an opened result with its receipt."""
         self._write(
-            "INSERT OR IGNORE INTO result VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO result VALUES (?, ?, ?, ?, ?, ?, ?)",
             digest, result.run, result.computation, result.receipt, result.release, format_time(result.time),
+            None if result.shown is None else format_time(result.shown),
+        )  # fmt: skip
+
+    def renew_receipt(self, digest: bytes, run: int, receipt: bytes, *, shown: datetime) -> None:
+        """Keep the receipt of a result that shows a time, in the place of one that shows none."""
+        self._write(
+            "UPDATE result SET receipt = ?, shown = ? WHERE contract = ? AND run = ? AND shown IS NULL",
+            receipt, format_time(shown), digest, run,
         )  # fmt: skip
 
     def results(self, digest: bytes) -> tuple[Result, ...]:
         """Return the results received under a contract, by run."""
         rows = self._all("SELECT * FROM result WHERE contract = ? ORDER BY run", digest)
         return tuple(
-            Result(row["run"], row["computation"], row["receipt"], row["release"], parse_time(row["time"]))
+            Result(
+                row["run"],
+                row["computation"],
+                row["receipt"],
+                row["release"],
+                parse_time(row["time"]),
+                None if row["shown"] is None else parse_time(row["shown"]),
+            )
             for row in rows
         )
 

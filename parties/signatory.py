@@ -15,10 +15,11 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from mpc.canonical import canonical_json, format_time
 from mpc.contract.consent import check_in_force, check_known, sign_consent
-from mpc.contract.document import read_questions
+from mpc.contract.document import parse_contract, read_questions
 from mpc.contract.statements import (
     Activation,
     ChallengeAnswer,
@@ -314,10 +315,19 @@ class Signatory:
 
 def input_owners(agreed: Agreed, computation: str) -> frozenset[str]:
     """Return the owners of the datasets that a computation reads."""
-    question = read_questions(agreed.contract)[computation]
-    return frozenset(
-        owner for name in question.datasets if (dataset := agreed.contract.dataset(name)) for owner in dataset.owners
-    )
+    return _input_owners(agreed.raw)[computation]
+
+
+@lru_cache(maxsize=16)
+def _input_owners(raw: bytes) -> Mapping[str, frozenset[str]]:
+    """Read a contract's questions once: they are asked about in every step, and take long to read."""
+    contract = parse_contract(raw)
+    return {
+        computation: frozenset(
+            owner for name in question.datasets if (dataset := contract.dataset(name)) for owner in dataset.owners
+        )
+        for computation, question in read_questions(contract).items()
+    }
 
 
 def _require_purpose(attested: AttestedKey, digest: bytes) -> None:

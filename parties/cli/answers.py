@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mpc.evidence.appraisal import Exceptions
     from parties.client import Client
     from parties.config import Config
@@ -34,11 +36,11 @@ def answer(daemon: "Client", config: "Config", run: int) -> "tuple[Report, bytes
     return report, receipt
 
 
-def known_parties(config: "Config") -> dict[str, str]:
+def known_parties(config: "Config") -> "Mapping[str, str]":
     """Return the fingerprints that a party knows, its own among them."""
     from parties.keys import load_keys
 
-    return {config.party.name: load_keys(config.party.key).signing.public.keyid, **config.known_parties}
+    return load_keys(config.party.key).known(config.known_parties)
 
 
 def exceptions(config: "Config") -> "Exceptions":

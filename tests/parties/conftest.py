@@ -148,7 +148,7 @@ def member(tmp_path: Path, cards: dict[str, Card]) -> Callable[..., Member]:
 
     def make(name: str, *, address: str = "127.0.0.1:1", rows: int = 0, settings: str = "", source: str = "") -> Member:
         folder = tmp_path / name
-        known = "\n".join(f'{other} = "{card.fingerprint}"' for other, card in cards.items())
+        known = "\n".join(f'{other} = "{card.fingerprint}"' for other, card in cards.items() if other != name)
         if rows:
             write_rows(folder / "patients.csv", rows, offset=NAMES.index(name))
             source = source or '[datasets.patients]\nsource = "patients.csv"\n'

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from mpc.attesters import choose
@@ -14,6 +15,7 @@ from mpc.coordinator.keys import InstanceKeys
 from mpc.coordinator.service import Serving, serve
 from mpc.coordinator.state import StateFolder
 from mpc.coordinator.telemetry import Telemetry
+from mpc.messages import CheckpointReply, LogRequest, Signed, StatusReply, StatusRequest
 
 CODE_DIGEST = bytes(range(32))
 
@@ -21,14 +23,17 @@ CODE_DIGEST = bytes(range(32))
 class Boot:
     """One instance that serves; ``log`` is what it wrote."""
 
-    def __init__(self, folder: Path, *, address: str = "127.0.0.1:0", code_digest: bytes = CODE_DIGEST) -> None:
+    def __init__(
+        self, folder: Path, *, address: str = "127.0.0.1:0", code_digest: bytes = CODE_DIGEST,
+        kind: type[Instance] = Instance,
+    ) -> None:  # fmt: skip
         attester = choose("simulated")
         attester.measure(code_digest)
         self.log = io.StringIO()
         telemetry = Telemetry(self.log)
         self.keys = InstanceKeys.generate()
         self.folder = folder
-        self.instance = Instance(
+        self.instance = kind(
             StateFolder(folder), self.keys, attester, clock=time.monotonic, telemetry=telemetry, on_end=lambda: None
         )
         self._serving: Serving = serve(self.instance, self.keys.tls, address, telemetry=telemetry)
@@ -37,6 +42,21 @@ class Boot:
     def stop(self) -> None:
         self._serving.stop(0)
         self.instance.close()
+
+
+class Vouching(Instance):
+    """An instance that drops every countersignature, and tells that somebody else vouches for each receipt."""
+
+    dropped = 0
+
+    def countersign(self, party: str, signed: Signed) -> CheckpointReply:  # noqa: ARG002 - dropped
+        type(self).dropped += 1
+        return CheckpointReply(self.log(LogRequest(0)).checkpoint)
+
+    def status(self, party: str, request: StatusRequest) -> StatusReply:
+        reply = super().status(party, request)
+        runs = (replace(run, vouched=("elsewhere",)) if run.state == "released" else run for run in reply.runs)
+        return replace(reply, runs=tuple(runs))
 
 
 class Process:

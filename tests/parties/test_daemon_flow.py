@@ -1,5 +1,6 @@
 """Daemons and the real coordinator, end to end over loopback: the whole way, restarts, and hosts that cheat."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 
 from mpc.contract.document import contract_bytes
 from mpc.errors import Forbidden
+from mpc.evidence.appraisal import Exceptions
 from mpc.measurement import measure
+from mpc.receipts.verification import VerifiedReceipt, verify_receipt
 from tests.parties.conftest import MARKS, contract_of
-from tests.parties.coordinators import CODE_DIGEST, Boot, Process
+from tests.parties.coordinators import CODE_DIGEST, Boot, Process, Vouching
 from tests.parties.gathering import Gathering, gathered
 
 pytestmark = pytest.mark.slow
@@ -45,6 +48,9 @@ def test_from_three_folders_to_a_verified_result(
         release = party.clients["university"].release(run)
         table = release.tables[0].data.to_pydict()
         assert sum(table["patients"]) == 5000
+        party.until(lambda: party.clients["university"].results()[0]["shown"])
+        verdict = verified(members[2], party.clients["university"].receipt(run)).verdict
+        assert re.fullmatch(r"genuine, shown at \S+Z by (north|south|north, south)", verdict)
         assert party.clients["north"].log(digest)[0] == {"contract": digest, "leaf": "contract"}
         assert [event["kind"] for event in party.clients["north"].events() if event["kind"] == "refused"] == []
         told = [str(client.status()) + str(client.events()) for client in party.clients.values()]
@@ -54,6 +60,57 @@ def test_from_three_folders_to_a_verified_result(
     assert MARKS[0] in (members[0].folder / "patients.csv").read_bytes()
     assert len(written) > 20
     assert not any(mark in content for mark in MARKS for content in (*written, *(text.encode() for text in told)))
+
+
+def verified(member: Any, receipt: bytes) -> VerifiedReceipt:
+    config = member.config
+    exceptions = Exceptions(config.trust.accept_self_measured, config.trust.accept_visible_memory)
+    known = member.keys.known(config.known_parties)
+    return verify_receipt(receipt, known=known, exceptions=exceptions, beneficiary=member.name)
+
+
+def test_owners_that_receive_vouch_for_each_other_and_nobody_for_itself(
+    boot: Boot, member: Callable[..., Any], cards: Any
+) -> None:
+    contract = contract_of(cards, CODE_DIGEST)
+    computation = contract.computations[0].model_copy(update={"recipients": ("north", "south")})
+    raw = contract_bytes(contract.model_copy(update={"computations": (computation,)}))
+    rows = {"north": 50, "south": 50, "university": 0}
+    members = [member(name, address=boot.address, rows=count, settings=UNATTENDED) for name, count in rows.items()]
+    with gathered(*(each.config for each in members)) as party:
+        party.sign_all(raw)
+        party.until(lambda: loaded(party))
+        run = party.clients["north"].run("weight_by_grade")
+        for reader, other in ((members[0], "south"), (members[1], "north")):
+            client = party.clients[reader.name]
+            party.until(lambda client=client: client.results() and client.results()[0]["shown"])
+            receipt = verified(reader, client.receipt(run))
+            assert receipt.countersigners == (other,)
+        kinds = [event["kind"] for client in party.clients.values() for event in client.events()]
+        assert "refused" not in kinds
+
+
+def test_a_coordinator_that_only_tells_of_countersignatures_makes_no_daemon_run_in_circles(
+    tmp_path: Path, member: Callable[..., Any], cards: Any
+) -> None:
+    boot = Boot(tmp_path / "coordinator", kind=Vouching)
+    raw = contract_bytes(contract_of(cards, CODE_DIGEST))
+    rows = {"north": 50, "south": 50, "university": 0}
+    members = [member(name, address=boot.address, rows=count, settings=UNATTENDED) for name, count in rows.items()]
+    with gathered(*(each.config for each in members)) as party:
+        party.sign_all(raw)
+        party.until(lambda: loaded(party))
+        university = party.clients["university"]
+        for run in (1, 2):
+            assert university.run("weight_by_grade") == run
+            party.until(lambda run=run: len(university.results()) == run)
+            party.until(lambda run=run: len(university.status()["awaits_you"]) == run)
+            assert blocked(university) == {"result.renewed"}
+            party.until(lambda: all(client.status()["next"] == "Watch" for client in party.clients.values()))
+            assert Vouching.dropped <= run * 4  # two owners, with their permits and at the end
+        assert [result["shown"] for result in university.results()] == [None, None]
+        assert verified(members[2], university.receipt(1)).verdict == "genuine, time not shown"
+    boot.stop()
 
 
 def member_files(folder: Path) -> list[Path]:

@@ -11,10 +11,12 @@ from parties.decisions import (
     Appraise,
     Authenticate,
     Connect,
+    Countersign,
     DeliverWithdrawal,
     ExchangeConsents,
     FetchResult,
     PermitRun,
+    RenewReceipt,
     Rest,
     ReturnShare,
     Rewrap,
@@ -102,6 +104,35 @@ def test_a_result_is_fetched_once_by_its_recipient(state: str, action: object) -
     mine = replace(ended, recipient_of=frozenset({"count"}))
     assert decide(mine) == action
     assert decide(replace(mine, fetched=frozenset({4}))) == Watch()
+
+
+@pytest.mark.parametrize("state", ["released", "failed"])
+def test_an_owner_vouches_once_for_the_end_of_a_run_over_its_rows(state: str) -> None:
+    ended = replace(RUN, state=state, missing=())
+    owner = replace(READY, owner_of=frozenset({"count"}), status=status(runs=(ended,)))
+    assert decide(owner) == Countersign()
+    assert decide(replace(owner, owner_of=frozenset({"other"}))) == Watch()
+    assert decide(replace(owner, countersigned=frozenset({4}))) == Watch()  # whatever the coordinator keeps telling
+    assert decide(replace(owner, status=status(runs=(replace(ended, vouched=("north",)),)))) == Watch()
+    assert decide(replace(owner, status=status(runs=(replace(ended, vouched=("south",)),)))) == Countersign()
+    assert decide(replace(owner, status=status(runs=(RUN,)))) == Watch()
+
+
+@pytest.mark.parametrize(
+    ("vouched", "action"),
+    [((), Watch()), (("north",), Watch()), (("south",), RenewReceipt(4)), (("north", "south"), RenewReceipt(4))],
+)
+def test_a_receipt_without_time_is_fetched_again_once_somebody_else_vouches(
+    vouched: tuple[str, ...], action: object
+) -> None:
+    ended = replace(RUN, state="released", missing=(), vouched=vouched)
+    known = replace(
+        READY, status=status(runs=(ended,)), recipient_of=frozenset({"count"}), fetched=frozenset({4}),
+        timeless=frozenset({4}),
+    )  # fmt: skip
+    assert decide(known) == action
+    assert decide(replace(known, timeless=frozenset())) == Watch()
+    assert decide(replace(known, blocked=frozenset({RenewReceipt(4)}))) == Watch()
 
 
 def test_what_was_refused_is_left_and_the_rest_goes_on() -> None:
