@@ -54,6 +54,11 @@ class Member:
         with Client.of(self.config) as client:
             return {int(result["run"]) for result in client.results()}
 
+    def is_vouched_for(self) -> bool:
+        """Tell whether each receipt that its daemon holds shows a time for which another party vouches."""
+        with Client.of(self.config) as client:
+            return all(result["shown"] for result in client.results())
+
 
 def cast(scene: Stage, scenario: Scenario, port: int) -> list[Member]:
     """Give every party of ``scenario`` keys, settings for a coordinator at ``port``, and its data."""
@@ -65,7 +70,7 @@ def cast(scene: Stage, scenario: Scenario, port: int) -> list[Member]:
 
 
 def _member(folder: Path, card: Card, others: dict[str, Card], port: int) -> Member:
-    known = "".join(f'{name} = "{other.fingerprint}"\n' for name, other in others.items())
+    known = "".join(f'{name} = "{other.fingerprint}"\n' for name, other in others.items() if name != card.name)
     settings = (
         f"[party]\nname = {json.dumps(card.name)}\nlabel = {json.dumps(card.label)}\n"
         f'state = "state"\nkey = "{card.name}.key"\n\n[coordinator]\naddress = "127.0.0.1:{port}"\n\n'

@@ -11,12 +11,12 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from mpc.canonical import canonical_json, sha256
+from mpc.canonical import canonical_json, format_time, sha256
 from mpc.contract.explain import explain
 from mpc.contract.terms import Contract
 from mpc.evidence.claims import SimulatedReference
 from mpc.measurement import measure
-from mpc.receipts.verification import verify_receipt
+from mpc.receipts.verification import VerifiedReceipt, verify_receipt
 from parties.cli.answers import answer, exceptions, known_parties
 from parties.cli.page import summary
 from parties.client import Client
@@ -162,6 +162,10 @@ def _run(narrator: Narrator, scene: Stage, members: Sequence[Member], contract: 
             for member in members
         }
         scene.wait("the results", lambda: all(member.received() >= expected[member.name] for member in members))
+    with narrator.step(
+        "the hospitals' daemons countersigned the log of the releases: receipts show their time"
+    ):
+        scene.wait("the countersignatures", lambda: all(member.is_vouched_for() for member in members))
 
 
 def _results(narrator: Narrator, members: Sequence[Member], contract: Contract) -> list[Answers]:
@@ -224,14 +228,21 @@ def _reports(narrator: Narrator, answers: Sequence[Answers], out: Path) -> None:
     receipts = sorted((out / ANALYST).glob("*.receipt.json"))
     promise(len(receipts) == len(_of(answers, ANALYST).reports), "every result came with a receipt")
     with narrator.step(f"all {len(receipts)} receipts verify offline, from their files alone"):
-        verdicts = {
+        verified = [
             verify_receipt(
                 path.read_bytes(), known=known_parties(config), exceptions=exceptions(config), beneficiary=ANALYST
-            ).verdict
+            )
             for path in receipts
-        }
-    narrator.note("; ".join(sorted(verdicts)))
+        ]
+    promise(all(each.time_shown for each in verified), "every receipt shows a time that its reader cannot choose")
+    narrator.note(_in_words(verified))
     page = (out / ANALYST / PAGE).resolve()
     promise(page.is_file(), "the report is written")
     narrator.console.print(Text.assemble("\nThe report with plots: ", (page.as_uri(), "bold cyan")), soft_wrap=True)
     narrator.note(f"Done in {narrator.seconds:.0f} s.")
+
+
+def _in_words(verified: Sequence[VerifiedReceipt]) -> str:
+    times = sorted(format_time(each.time_shown) for each in verified if each.time_shown)
+    by = sorted({name for each in verified for name in each.countersigners})
+    return f"genuine, shown between {times[0]} and {times[-1]} by {', '.join(by)}"

@@ -95,8 +95,14 @@ def results(
         elif not held:
             show("No result has come yet. What is awaited, and from whom: sealroom status")
         else:
-            rows = [(str(each["run"]), each["computation"], f"{each['time'][:19]}Z") for each in held]
-            show(grid(None, ("run", "computation", "came"), rows))
+            rows = [
+                (
+                    str(each["run"]), each["computation"], f"{each['time'][:19]}Z",
+                    f"{each['shown'][:19]}Z" if each["shown"] else "nobody yet",
+                )
+                for each in held
+            ]  # fmt: skip
+            show(grid(None, ("run", "computation", "came", "vouched for by others"), rows))
 
 
 def withdraw(
