@@ -162,9 +162,7 @@ def _run(narrator: Narrator, scene: Stage, members: Sequence[Member], contract: 
             for member in members
         }
         scene.wait("the results", lambda: all(member.received() >= expected[member.name] for member in members))
-    with narrator.step(
-        "the hospitals' daemons countersigned the log of the releases: receipts show their time"
-    ):
+    with narrator.step("the hospitals' daemons countersigned the log of the releases: receipts show their time"):
         scene.wait("the countersignatures", lambda: all(member.is_vouched_for() for member in members))
 
 
