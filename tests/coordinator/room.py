@@ -197,9 +197,7 @@ class Room:
             StateFolder(self.folder), self.keys, self.attester, clock=self.clock, telemetry=self.telemetry,
             on_end=lambda: self.ended.append(True),
         )  # fmt: skip
-        self.serving = serve(
-            self.instance, self.keys.tls, "127.0.0.1:0", telemetry=self.telemetry, limits=self.limits
-        )
+        self.serving = serve(self.instance, self.keys.tls, "127.0.0.1:0", telemetry=self.telemetry, limits=self.limits)
 
     def stop(self) -> None:
         for member in self.members.values():
@@ -289,9 +287,12 @@ class Room:
 
     def shares(self) -> None:
         for name in ("north", "south"):
-            member = self.members[name]
-            sealed = member.at.take_share()
-            member.share = open_sealed(SealedFor.STATE_SHARE, self.digest, member.sealing, sealed)
+            self.take_share(name)
+
+    def take_share(self, name: str) -> None:
+        member = self.members[name]
+        sealed = member.at.take_share()
+        member.share = open_sealed(SealedFor.STATE_SHARE, self.digest, member.sealing, sealed)
 
     def return_share(self, name: str) -> StatusReply:
         member = self.members[name]
@@ -419,8 +420,7 @@ class Room:
             if awaited.what == "share" and awaited.subject == "return":
                 self.return_share(awaited.party)
             elif awaited.what == "share":
-                member = self.members[awaited.party]
-                member.share = open_sealed(SealedFor.STATE_SHARE, self.digest, member.sealing, member.at.take_share())
+                self.take_share(awaited.party)
         for name in ("north", "south"):
             self.rewrap(name)
 
