@@ -1,7 +1,7 @@
 """The other side: Arrow Flight ``DoPut`` of each party's batches into DuckDB, then the same SQL, in its own process."""
 
 import argparse
-import datetime
+import datetime as dt
 import sys
 import threading
 
@@ -41,15 +41,15 @@ def self_signed() -> tuple[bytes, bytes]:
     """Return a fresh PEM certificate and key for ``localhost``."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )

@@ -82,10 +82,12 @@ class Watch:
     def sample(self) -> None:
         """Look once."""
         self._note("coordinator", self._process)
-        for child in self._process.children():
+        for template in self._process.children():
             try:
-                role = re.search(r"mpc\.coordinator\.(\w+)", " ".join(child.cmdline()))
-                self._note(role.group(1) if role else "other", child)
+                role = template.cmdline()[-2]
+                self._note(f"{role} template", template)
+                for child in template.children():
+                    self._note({"loader": "loader", "runner": "run"}[role], child)
             except psutil.Error:
                 continue
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 import structlog
 import workload
 
+from mpc.allocation import keep_freed_blocks
 from mpc.evidence.appraisal import Exceptions
 from mpc.sealing.stream import new_upload
 from mpc.table.batches import schema_digest
@@ -160,6 +161,7 @@ def main() -> None:
     parser.add_argument("number", type=int)
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    keep_freed_blocks()
     party = BenchmarkParty(arguments.folder, arguments.number)
     for line in sys.stdin:
         word, *rest = line.split()

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 
+from mpc.allocation import keep_freed_blocks
 from mpc.errors import Misconfigured
 from parties.api import Api
 from parties.channel import Clock, Deadlines
@@ -36,6 +37,7 @@ def serve(
 
     Raises ``Misconfigured`` when key, ledger, state folder or socket cannot be used.
     """
+    keep_freed_blocks()
     with sole_use(config):
         ledger = Ledger(config.ledger)
         try:
@@ -97,6 +99,7 @@ def _private_socket(path: Path) -> Iterator[socket.socket]:
     before = os.umask(0o177)
     try:
         listening.bind(str(path))
+        listening.listen()  # from now on a question waits for its answer
     except OSError as error:
         raise Misconfigured(
             "socket.unusable", "the local socket cannot be made", why=error.strerror or "it cannot be bound",

@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 
@@ -263,18 +264,17 @@ class Submission:
 
     def _seal(self) -> None:
         sealer, tally = ChunkSealer(self.header, self._data_key), ChunkTally()
-        for index, (plaintext, last) in enumerate(_with_last(self._plaintexts())):
-            sealed = sealer.seal(index, plaintext, last=last)
+        for index, (piece, last) in enumerate(_with_last(self._pieces())):
+            sealed = sealer.seal_written(index, partial(_write_ipc, piece), last=last)
             tally.add(index, sha256(sealed))
             if last:
                 self._commitment = self._commit(self.header, tally)
             self._outbox.put(sealed)
         self._outbox.end()
 
-    def _plaintexts(self) -> Iterator[memoryview]:
+    def _pieces(self) -> Iterator[pa.RecordBatch]:
         while (batch := self._next_checked()) is not None:
-            for piece in _within(batch, PLAINTEXT_MAX_BYTES - _IPC_OVERHEAD_BYTES):
-                yield _ipc(piece)
+            yield from _within(batch, PLAINTEXT_MAX_BYTES - _IPC_OVERHEAD_BYTES)
 
     def _next_checked(self) -> pa.RecordBatch | None:
         while True:
@@ -319,16 +319,16 @@ class _Attempt:
         self._outbox.wake()
 
 
-def _with_last(items: Iterator[memoryview]) -> Iterator[tuple[memoryview, bool]]:
-    """Yield each item with whether it is the last; nothing at all becomes one empty last item."""
-    item = next(items, None)
-    if item is None:
-        yield memoryview(b""), True
+def _with_last(pieces: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch | None, bool]]:
+    """Yield each piece with whether it is the last; no rows at all become one last piece that is None."""
+    piece = next(pieces, None)
+    if piece is None:
+        yield None, True
         return
-    for following in items:
-        yield item, False
-        item = following
-    yield item, True
+    for following in pieces:
+        yield piece, False
+        piece = following
+    yield piece, True
 
 
 def _within(batch: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
@@ -348,11 +348,14 @@ def _within(batch: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
     yield from _within(batch.slice(half), max_bytes)
 
 
-def _ipc(batch: pa.RecordBatch) -> memoryview:
-    sink = pa.BufferOutputStream()
+def _write_ipc(batch: pa.RecordBatch | None, room: memoryview) -> int:
+    """Write ``batch`` into ``room`` as one IPC stream and return its length; nothing at all is no bytes."""
+    if batch is None:
+        return 0
+    sink = pa.FixedSizeBufferWriter(pa.py_buffer(room))
     with pa.ipc.new_stream(sink, batch.schema) as stream:
         stream.write_batch(batch)
-    return memoryview(sink.getvalue())
+    return int(sink.tell())
 
 
 def _acknowledged_wrongly() -> Refusal:

@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 import typer
 from prometheus_client import start_http_server
 
+from mpc.allocation import keep_freed_blocks
 from mpc.attesters import Attester, Settings, choose
 from mpc.canonical import canonical_json
 from mpc.coordinator.instance import Instance
@@ -67,6 +68,7 @@ def serve(  # noqa: PLR0917 - typer's parameters are options
         typer.secho(_BANNER, fg="red", bold=True, err=True)
     chosen.measure(measure_code().code_digest)
     _close_to_others()
+    keep_freed_blocks()
     telemetry = Telemetry()
     quiet_grpc(lambda name: telemetry.event("bug", state=name))
     with _metrics(telemetry, metrics):

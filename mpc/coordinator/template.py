@@ -15,6 +15,7 @@ import socket
 import sys
 from typing import Protocol, cast
 
+from mpc.allocation import keep_freed_blocks
 from mpc.coordinator import loader, runner
 from mpc.coordinator.line import Line, LineEnded
 
@@ -36,6 +37,7 @@ def main() -> None:
     """Copy this process for each line that comes over the descriptor of the second argument, until that ends."""
     kind = KINDS[sys.argv[1]]
     asked = Line(socket.socket(fileno=int(sys.argv[2])))
+    keep_freed_blocks()
     kind.warm_up()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries children; whoever holds the pidfd sees the end
     while True:

@@ -172,8 +172,29 @@ class ChunkSealer:
         content = memoryview(plaintext).cast("B")
         if len(content) > PLAINTEXT_MAX_BYTES:
             raise ValueError(f"a chunk holds at most {PLAINTEXT_MAX_BYTES} bytes")
+
+        def copy(room: memoryview) -> int:
+            room[: len(content)] = content
+            return len(content)
+
+        return self.seal_written(index, copy, last=last)
+
+    def seal_written(self, index: int, write: Callable[[memoryview], int], *, last: bool) -> bytes:
+        """Return chunk ``index`` sealed; ``write`` puts its plaintext into the room it is given, returning its length.
+
+        So what serialises rows does it where they are encrypted from, and a chunk is copied once less.
+        """
         self._reserve(index, last=last)
-        return self._aead.encrypt(_nonce(index, last=last), self._padded(content), None)
+        if not hasattr(self._scratch, "buffer"):
+            # One buffer a thread, used again and again: fresh pages for each chunk cost more than its encryption.
+            self._scratch.buffer = bytearray(PADDED_MAX_BYTES)
+        buffer = memoryview(self._scratch.buffer)
+        length = write(buffer[LENGTH_BYTES:])
+        buffer[:LENGTH_BYTES] = length.to_bytes(LENGTH_BYTES, "big")
+        end = LENGTH_BYTES + length
+        padded = buffer[: _round_up(end)]
+        padded[end:] = bytes(len(padded) - end)
+        return self._aead.encrypt(_nonce(index, last=last), padded, None)
 
     def _reserve(self, index: int, *, last: bool) -> None:
         with self._lock:
@@ -182,17 +203,6 @@ class ChunkSealer:
             self._sealed.add(index)
             if last:
                 self._last = index
-
-    def _padded(self, content: memoryview) -> memoryview:
-        # One buffer a thread, used again and again: fresh pages for each chunk cost more than its encryption.
-        if not hasattr(self._scratch, "buffer"):
-            self._scratch.buffer = bytearray(PADDED_MAX_BYTES)
-        end = LENGTH_BYTES + len(content)
-        padded = memoryview(self._scratch.buffer)[: _round_up(end)]
-        padded[:LENGTH_BYTES] = len(content).to_bytes(LENGTH_BYTES, "big")
-        padded[LENGTH_BYTES:end] = content
-        padded[end:] = bytes(len(padded) - end)
-        return padded
 
 
 class ChunkOpener:
