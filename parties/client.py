@@ -1,28 +1,48 @@
 """Speaking with this party's own daemon, over its unix socket; refusals come out as they went in."""
 
+import http.client
+import json
+import socket
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-import httpx
-
-from mpc.disclosure import Release
 from mpc.errors import KINDS, Refusal, Unavailable
 from parties.config import Config
 
-_TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+if TYPE_CHECKING:
+    from mpc.disclosure import Release
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 120.0
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("party")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(CONNECT_SECONDS)
+        self.sock.connect(str(self._path))
+        self.sock.settimeout(ANSWER_SECONDS)
 
 
 class Client:
-    """The daemon of one party. Digests are hex; what is awaited, runs and events are plain data (``parties.api``)."""
+    """The daemon of one party, for one thread at a time.
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-        self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://party", timeout=_TIMEOUT, trust_env=False
-        )
+    Digests are hex; what is awaited, runs and events are plain data (``parties.api``).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._socket = path
+        self._http = _Connection(path)
 
     @classmethod
     def of(cls, config: Config) -> Self:
@@ -55,7 +75,7 @@ class Client:
 
     def add_contract(self, raw: bytes) -> dict[str, Any]:
         """Hand the daemon a contract's bytes; return what it is."""
-        return self._object("POST", "/contracts", content=raw)
+        return self._object("POST", "/contracts", raw)
 
     def contract(self, digest: str) -> bytes:
         """Return the exact bytes of a contract."""
@@ -67,11 +87,11 @@ class Client:
 
     def sign(self, digest: str, confirm: str) -> dict[str, Any]:
         """Sign a contract; ``confirm`` is what a person typed, the first eight characters of the digest."""
-        return self._object("POST", f"/contracts/{digest}/signature", json={"confirm": confirm})
+        return self._object("POST", f"/contracts/{digest}/signature", _json({"confirm": confirm}))
 
     def add_consent(self, digest: str, envelope: bytes) -> dict[str, Any]:
         """Hand the daemon another party's signature."""
-        return self._object("POST", f"/contracts/{digest}/consents", content=envelope)
+        return self._object("POST", f"/contracts/{digest}/consents", envelope)
 
     def log(self, digest: str) -> list[dict[str, Any]]:
         """Return this party's own copy of the contract's log."""
@@ -100,7 +120,7 @@ class Client:
     def run(self, computation: str, parameters: Mapping[str, str] | None = None) -> int:
         """Ask for a run; return its number."""
         asked = {"computation": computation, "parameters": dict(parameters or {})}
-        return int(self._object("POST", "/runs", json=asked)["run"])
+        return int(self._object("POST", "/runs", _json(asked))["run"])
 
     def permit(self, run: int) -> dict[str, Any]:
         """Permit a run; the daemon signs when the log agrees."""
@@ -110,8 +130,10 @@ class Client:
         """Return the results that came: run, computation, time."""
         return self._list("GET", "/results")
 
-    def release(self, run: int) -> Release:
+    def release(self, run: int) -> "Release":
         """Return an opened result."""
+        from mpc.disclosure import Release  # noqa: PLC0415 - tables are heavy, and no part of a status
+
         return Release.from_bytes(self._bytes(f"/results/{run}/release"))
 
     def receipt(self, run: int) -> bytes:
@@ -120,7 +142,7 @@ class Client:
 
     def withdraw(self, reason: str, confirm: str) -> dict[str, Any]:
         """Leave the contract; ``confirm`` is the first eight characters of its digest."""
-        return self._object("POST", "/withdrawal", json={"reason": reason, "confirm": confirm})
+        return self._object("POST", "/withdrawal", _json({"reason": reason, "confirm": confirm}))
 
     def events(self, after: int = 0, *, wait_seconds: int = 0) -> list[dict[str, Any]]:
         """Return events later than number ``after``, waiting for the first."""
@@ -133,25 +155,30 @@ class Client:
                 after = event["number"]
                 yield event
 
-    def _object(self, method: str, path: str, **content: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own
-        return dict(self._answer(method, path, **content).json())
+    def _object(self, method: str, path: str, body: bytes = b"") -> dict[str, Any]:
+        return dict(json.loads(self._answer(method, path, body)))
 
     def _list(self, method: str, path: str) -> list[dict[str, Any]]:
-        return list(self._answer(method, path).json())
+        return list(json.loads(self._answer(method, path)))
 
     def _bytes(self, path: str) -> bytes:
-        return self._answer("GET", path).content
+        return self._answer("GET", path)
 
-    def _answer(self, method: str, path: str, **content: Any) -> httpx.Response:  # noqa: ANN401
+    def _answer(self, method: str, path: str, body: bytes = b"") -> bytes:
         if not self._socket.exists():
             raise self._unreachable("its socket is not there")
         try:
-            response = self._http.request(method, path, **content)
-        except httpx.HTTPError as error:
+            # One connection a question: the daemon may restart between two of them.
+            with suppress(BrokenPipeError):  # too long to be read to its end, as the answer says
+                self._http.request(method, path, body, {"Connection": "close"})
+            response = self._http.getresponse()
+            answer = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._http.close()
             raise self._unreachable(type(error).__name__) from None
-        if response.is_success:
-            return response
-        raise _refusal(response)
+        if response.status == http.HTTPStatus.OK:
+            return answer
+        raise _refusal(response.status, answer)
 
     def _unreachable(self, why: str) -> Unavailable:
         return Unavailable(
@@ -167,11 +194,15 @@ def refusal_of(data: Mapping[str, Any]) -> Refusal:
     return kind(code, what, **told)
 
 
-def _refusal(response: httpx.Response) -> Refusal:
+def _refusal(status: int, answer: bytes) -> Refusal:
     try:
-        return refusal_of(response.json())
+        return refusal_of(json.loads(answer))
     except (ValueError, KeyError, TypeError, AttributeError):
         return Unavailable(
-            "daemon.failed", "the party's daemon failed", why=f"it answered with status {response.status_code}",
+            "daemon.failed", "the party's daemon failed", why=f"it answered with status {status}",
             remedy="look at its log",
         )  # fmt: skip
+
+
+def _json(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value).encode()
