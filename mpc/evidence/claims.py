@@ -123,6 +123,8 @@ class TpmReference(Term):
             raise ValueError("under measured_by self, boot_pcrs must be empty: they would not be relied on")
         if self.measured_by == "boot" and not given >= BOOT_PCRS:
             raise ValueError("under measured_by boot, boot_pcrs must name at least the registers 0 to 7 and 9")
+        if self.code_pcr in BOOT_PCRS:
+            raise ValueError("code_pcr cannot be 9: the boot loader extends it")
         if self.code_pcr in given:
             raise ValueError("code_pcr cannot also be one of boot_pcrs")
         if _NOTHING in self.boot_pcrs.values():

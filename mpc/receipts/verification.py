@@ -18,7 +18,7 @@ from mpc.contract.statements import Activation, Permit
 from mpc.contract.terms import Computation, Contract
 from mpc.errors import Malformed, Refusal, Untrusted
 from mpc.evidence import Attestation, AttestedKey, Check, Exceptions, appraise_attestation, parse_transcript
-from mpc.receipts.leaves import ReleaseLeaf, RunLeaf, parse_leaf
+from mpc.receipts.leaves import ReleaseLeaf, RunLeaf, leaf_bytes, parse_leaf
 from mpc.receipts.log import SignedCheckpoint, verify_checkpoint, verify_consistency, verify_inclusion
 from mpc.receipts.receipt import RECEIPT_MAX_BYTES, LeafShown, Predicate, parse_statement
 from mpc.sealing.stream import parse_header, read_commitment
@@ -98,7 +98,7 @@ def verify_receipt(
     with parts.part("parties", "compared" if known is not None else "not compared: no known parties were given"):
         _known_parties(about, known)
     with parts.part("evidence"):
-        attested = _evidence(shown, about, exceptions, judged_at)
+        attested = _evidence(shown, about, run, exceptions, judged_at)
     with parts.part("activations"):
         _activations(shown, about)
     with parts.part("inputs"):
@@ -244,9 +244,11 @@ def _known_parties(about: _About, known: Mapping[str, str] | None) -> None:
         _same(f"known_parties.{name}", (known or {}).get(name, "a fingerprint that was confirmed"), key.keyid)
 
 
-def _evidence(shown: Predicate, about: _About, exceptions: Exceptions, at: datetime) -> AttestedKey:
+def _evidence(shown: Predicate, about: _About, run: RunLeaf, exceptions: Exceptions, at: datetime) -> AttestedKey:
+    """Appraise evidence that was made for this very run: its nonce is the digest of the run's leaf."""
     given = shown.attestation
     transcript = parse_transcript(_bytes(given.transcript))
+    _same("nonce", sha256(leaf_bytes(run)).hex(), transcript.nonce.hex())
     _same("contract", about.digest.hex(), (transcript.contract or b"").hex())
     return appraise_attestation(
         Attestation(

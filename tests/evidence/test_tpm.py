@@ -235,6 +235,7 @@ def test_boot_needs_every_register_present_and_equal() -> None:
         {"boot_pcrs": {"7": "11" * 32}},
         {"code_pcr": 16},
         {"code_pcr": 7},
+        {"code_pcr": 9},
         {"memory_protected": True},
         {"measured_by": "hardware"},
     ],

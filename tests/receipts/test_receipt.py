@@ -106,9 +106,10 @@ OTHER_DIGEST = sha256(contract(title="Another study"))
 
 def attestation(
     *, code: bytes = CODE, contract_digest: bytes = DIGEST, receipt_key: bytes = INSTANCE.public.raw,
-    bound: Transcript | None = None,
+    bound: Transcript | None = None, run: Leaf | None = None,
 ) -> Attestation:  # fmt: skip
-    transcript = Transcript(1, "contract", bytes(32), contract_digest, sha256(b"spki"), sha256(HPKE), receipt_key)
+    nonce = sha256(leaf_bytes(run or RUN))
+    transcript = Transcript(1, "contract", nonce, contract_digest, sha256(b"spki"), sha256(HPKE), receipt_key)
     report_data = (bound or transcript).report_data()
     return Attestation("simulated", forge(code, debug=False, report_data=report_data), (), transcript.to_bytes())
 
@@ -162,7 +163,7 @@ class Scene:
     raw: bytes = RAW
     signers: tuple[str, ...] = NAMES
     key: SigningKey = INSTANCE
-    attestation: Attestation = field(default_factory=attestation)
+    attestation: Attestation | None = None
     hpke: bytes = HPKE
     activations: list[bytes] = field(default_factory=lambda: [activation(name) for name in NAMES])
     inputs: list[tuple[bytes, bytes]] = field(default_factory=lambda: [upload(name) for name in NAMES[:2]])
@@ -184,7 +185,7 @@ class Scene:
         log = self.log()
         agreement = agree(RAW, [sign_consent(RAW, key_of(name)) for name in NAMES], at=parse_time(SHOWN))
         raw = build_receipt(
-            agreement=agreement, attestation=self.attestation, hpke_public_key=self.hpke, activations=self.activations,
+            agreement=agreement, attestation=self.attestation or attestation(run=self.run), hpke_public_key=self.hpke, activations=self.activations,
             inputs=self.inputs, permits=self.permits(log), log=log, run_index=4, release_index=6,
             checkpoint=self.checkpoint(log), countersignatures=self.countersignatures(log), key=self.key,
         )  # fmt: skip
@@ -410,6 +411,7 @@ BROKEN: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a consent comes twice": ("consents", lambda: Scene(signers=(*NAMES, "clinic")).receipt()),
     "a consent by a stranger": ("consents", lambda: Scene(signers=(*NAMES, "stranger")).receipt()),
     "evidence of other code": ("evidence", attested(code=bytes(32))),
+    "evidence that was asked for with another run": ("evidence", attested(run=RUN.model_copy(update={"run": 2}))),
     "evidence for another contract": ("evidence", attested(contract_digest=OTHER_DIGEST)),
     "evidence that binds another transcript": ("evidence", attested(bound=BOUND_ELSEWHERE)),
     "another sealing key beside the evidence": ("evidence", lambda: Scene(hpke=HPKE[::-1]).receipt()),
@@ -456,7 +458,8 @@ def test_a_contract_with_other_enclaves_is_not_what_was_signed() -> None:
 
 def test_an_instance_whose_key_no_evidence_binds_is_refused() -> None:
     # It signs everything itself, consistently: only the evidence can tell.
-    transcript = Transcript(1, "contract", bytes(32), DIGEST, sha256(b"spki"), sha256(HPKE), ANOTHER.public.raw)
+    nonce = sha256(leaf_bytes(RUN))
+    transcript = Transcript(1, "contract", nonce, DIGEST, sha256(b"spki"), sha256(HPKE), ANOTHER.public.raw)
     lying = replace(
         Scene(),
         key=ANOTHER,
