@@ -87,7 +87,9 @@ def _table(table: ReleasedTable, codes: Mapping[str, Mapping[str, str]]) -> Repo
         name=table.name,
         columns=(*keys, *measures),
         rows=tuple(rows),
-        withheld=tuple(Withholding(held.rule, held.measure, held.cells, held.remedy) for held in table.withheld),
+        withheld=tuple(
+            Withholding(held.rule, held.measure, held.cells, held.remedy, held.check) for held in table.withheld
+        ),
         totals=tuple(
             frozenset(key for bit, key in enumerate(table.keys) if margin >> bit & 1) for margin in table.margins
         ),

@@ -44,10 +44,10 @@ def result_table(table: ReportTable) -> Table:
 def withheld_table(table: ReportTable) -> Table:
     """Return what was withheld from a table, by which rule, and what would help."""
     shown = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("withheld", "cells", "rule", "what would help"):
+    for heading in ("withheld", "cells", "why", "what would help"):
         shown.add_column(heading, justify="right" if heading == "cells" else "left", overflow="fold")
     for held in table.withheld:
-        shown.add_row(Text(held.measure), str(held.cells), Text(held.rule), Text(held.remedy))
+        shown.add_row(Text(held.measure), str(held.cells), Text(held.why), Text(held.remedy))
     return shown
 
 

@@ -52,6 +52,12 @@ class Withholding:
     measure: str
     cells: int
     remedy: str
+    check: str = ""
+
+    @property
+    def why(self) -> str:
+        """What the rule looks for, in words; its name where a release has no words for it."""
+        return self.check or self.rule
 
 
 @dataclass(frozen=True)

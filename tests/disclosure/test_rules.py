@@ -84,6 +84,17 @@ def test_zeros(rules: Make, counts: Make) -> None:
     assert withheld(release) == {("zeros", "n"): 2}
 
 
+def test_the_reason_does_not_tell_an_empty_cell_from_one_that_a_single_party_has(rules: Make, counts: Make) -> None:
+    empty, alone = ({"north": [50, 0], "south": [20, 0]}, {"north": [50, 50], "south": [20, 0]})
+    told = [
+        control(RawResult((counts({"g": ["a", "b"]}, each),)), rules(zeros="withhold")).to_bytes()
+        for each in (empty, alone)
+    ]
+    assert told[0] == told[1]
+    assert "without one party" in BY_NAME["zeros"].check
+    assert "every owner" in BY_NAME["zeros"].remedy
+
+
 @pytest.mark.parametrize(
     "measure", [Measure("n", "quantile", "*", extensive=False), Measure("n", "count", "*", extensive=True)]
 )

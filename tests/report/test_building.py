@@ -53,7 +53,7 @@ def test_a_release_becomes_cells_with_their_marks_labels_and_totals() -> None:
     assert [row[2] for row in table.rows] == [Cell(None, withheld=True), Cell(20), Cell(25)]
     assert table.columns[0].labels["1"] == "well differentiated"
     assert [table.totalled(row) for row in range(3)] == [frozenset(), frozenset(), frozenset({"grade"})]
-    assert table.withheld[0].remedy == "group more coarsely"
+    assert (table.withheld[0].why, table.withheld[0].remedy) == ("minimum threshold", "group more coarsely")
     assert report.contract_digest == "01" * 32
     assert set(report.recipients) == {"Rotterdam tumour bank", "German Breast Cancer Study Group", "University"}
     assert report.sources[0][0] == "patients"

@@ -1,4 +1,7 @@
-"""Cells that nobody stands behind, in all or at all parties but one, when the contract wants them withheld."""
+"""Cells that nobody stands behind, in all or at all parties but one, when the contract wants them withheld.
+
+Both are one rule with one name: were they told apart, a single empty cell would be known to be empty by its reason.
+"""
 
 from mpc.contract.terms import Rules
 from mpc.disclosure.rules.rule import Hidden, Rule, nothing
@@ -21,8 +24,8 @@ def find(raw: RawResult, rules: Rules, _hidden: Hidden) -> Hidden:
 RULE = Rule(
     name="zeros",
     risk="ClassDisclosure",
-    check="zero cells",
+    check="no subject in the cell, or none without one party",
     guarantees="Where zeros are withheld, no released cell is empty, or empty without one party.",
-    remedy="group more coarsely, so that no cell is empty, or filter less",
+    remedy="agree on coarser groups, in which every owner has subjects, or filter less",
     find=find,
 )
