@@ -10,7 +10,8 @@ import pytest
 
 from mpc.errors import Exhausted, Forbidden, Malformed, Refusal, Untrusted
 from mpc.messages import Chunk, UploadCommitment
-from tests.coordinator.room import Room, contract_of, ipc, room_in, rows_of
+from mpc.sealing.stream import ChunkTally, sign_commitment
+from tests.coordinator.room import Member, Room, contract_of, ipc, room_in, rows_of
 
 
 def _refused(room: Room, plaintexts: list[bytes], **how: bool) -> Refusal:
@@ -65,8 +66,6 @@ def test_an_upload_whose_last_chunk_is_not_marked_is_refused(room: Room) -> None
 
 def test_a_commitment_to_other_chunks_is_refused(room: Room) -> None:
     header, key, chunks, _ = room.sealed_upload("north", [ipc(rows_of(0, 50))])
-    from mpc.sealing.stream import ChunkTally, sign_commitment
-
     lie = sign_commitment(header, ChunkTally.of([b"other"]), room.members["north"].signing)
     with pytest.raises(Forbidden) as refused:
         room.send("north", [room.opening("north", header, key), *map(Chunk, chunks), UploadCommitment(lie)])
@@ -122,7 +121,5 @@ def test_rows_above_the_resident_limit_are_streamed_from_the_vault(tmp_path: Pat
 
 
 def test_contract_helper_is_canonical() -> None:
-    from tests.coordinator.room import Member
-
     members = {name: Member(name) for name in ("north", "south", "university")}
     assert contract_of(members) == contract_of(members)

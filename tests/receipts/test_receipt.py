@@ -185,7 +185,8 @@ class Scene:
         log = self.log()
         agreement = agree(RAW, [sign_consent(RAW, key_of(name)) for name in NAMES], at=parse_time(SHOWN))
         raw = build_receipt(
-            agreement=agreement, attestation=self.attestation or attestation(run=self.run), hpke_public_key=self.hpke, activations=self.activations,
+            agreement=agreement, attestation=self.attestation or attestation(run=self.run),
+            hpke_public_key=self.hpke, activations=self.activations,
             inputs=self.inputs, permits=self.permits(log), log=log, run_index=4, release_index=6,
             checkpoint=self.checkpoint(log), countersignatures=self.countersignatures(log), key=self.key,
         )  # fmt: skip
