@@ -290,9 +290,26 @@ class Daemon:
         self.trouble = Trouble()
 
     def confirm_permit(self, run: int) -> None:
-        """Permit a run because a person said so."""
+        """Permit a run because a person said so; only one that waits for it, so that nobody permits what is to come."""
+        if run not in self._awaited_permits() and self.situation().active:
+            self._conversation().look()
+        if run not in self._awaited_permits():
+            raise OutOfOrder(
+                "permit.not_awaited", f"run {run} awaits no permit of yours",
+                why="nobody asked for it, it reads none of your rows, or it is permitted already",
+                remedy="see what is awaited: sealroom status", field="run",
+            )  # fmt: skip
         self._confirmed.add(run)
         self.retry()
+
+    def _awaited_permits(self) -> frozenset[int]:
+        status = self.situation().status
+        awaited = () if status is None else status.awaited
+        return frozenset(
+            int(entry.subject)
+            for entry in awaited
+            if entry.party == self._party.name and entry.what == "permit" and entry.subject.isdecimal()
+        )
 
     def refresh(self, dataset: str) -> None:
         """Send a dataset's rows anew because a person said so; the contract says how often that may be."""

@@ -66,6 +66,7 @@ def serve(  # noqa: PLR0917 - typer's parameters are options
     chosen = choose(attester, Settings(tpm_tcti, tpm_code_pcr, certificates))
     if attester == "simulated":
         typer.secho(_BANNER, fg="red", bold=True, err=True)
+    typer.echo("measuring the code …", err=True)
     chosen.measure(measure_code().code_digest)
     _close_to_others()
     keep_freed_blocks()
@@ -170,6 +171,7 @@ def measure(  # noqa: PLR0917 - typer's parameters are options
     issuer: Annotated[str | None, typer.Option(help="tpm: the party that this CA belongs to.")] = None,
 ) -> None:
     """Measure the code of this copy: what an enclave has to report that runs the same."""
+    typer.echo("measuring the code …", err=True)
     measurement = measure_code()
     digest = measurement.code_digest.hex()
     if reference is not None:
@@ -190,11 +192,15 @@ def _reference(  # noqa: PLR0917 - what the options say, in their order
             format="simulated", code_digest=digest, measured_by="self", memory_protected=False
         )
         return canonical_json(simulated).decode()
-    if kind != "tpm" or authority is None or issuer is None:
+    if kind != "tpm":
+        raise Misconfigured(
+            "measure.reference", "there is no such kind of reference values", why="no attester has that name",
+            remedy="choose one of those expected", field="--reference", expected="simulated or tpm", found=kind[:64],
+        )  # fmt: skip
+    if authority is None or issuer is None:
         raise Misconfigured(
             "measure.reference", "the reference values are incomplete", why="tpm needs --authority and --issuer",
-            remedy="write --reference simulated, or --reference tpm --authority CA.pem --issuer PARTY",
-            field="--reference", expected="simulated or tpm", found=kind,
+            remedy="write --reference tpm --authority CA.pem --issuer PARTY", field="--authority, --issuer",
         )  # fmt: skip
     measured_by: Literal["boot", "self"] = "boot" if boot_pcrs else "self"
     pairs = (pair.partition("=") for pair in boot_pcrs)

@@ -17,6 +17,7 @@ BUG = 1
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # the C library writes to the terminal otherwise
     from parties.cli.application import app
     from parties.cli.screen import print_refusal, tell
 

@@ -46,6 +46,7 @@ def attest(
         return
     if address is None or contract is None or replace:
         raise _unclear(replace=replace)
+    _check_address(address)
     with working(f"asking {address} for evidence"):
         assessed = _asked_here(address, contract, _exceptions(config, *accepted))
     _show(assessed, as_json=as_json)
@@ -107,6 +108,21 @@ def _exceptions(config: Path | None, self_measured: list[str], visible: list[str
     return Exceptions(
         trust.accept_self_measured | frozenset(self_measured), trust.accept_visible_memory | frozenset(visible)
     )
+
+
+def _check_address(address: str) -> None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from mpc.errors import Misconfigured
+    from parties.config import Address
+
+    try:
+        TypeAdapter(Address).validate_python(address)
+    except ValidationError:
+        raise Misconfigured(
+            "argument.address", "the coordinator's address is not understood", why="it is not a host and a port",
+            remedy="write it as enclave.example:7443", field="HOST:PORT", expected="HOST:PORT", found=address[:64],
+        ) from None  # fmt: skip
 
 
 def _unclear(*, replace: bool) -> "Misconfigured":

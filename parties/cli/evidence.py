@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from parties.cli import files
-from parties.cli.options import Json
+from parties.cli.options import Json, SelfMeasured, VisibleMemory
 from parties.cli.screen import FAILED, PASSED, check_table, grid, plain, show, show_data, tell
 
 if TYPE_CHECKING:
@@ -33,12 +33,8 @@ def verify_evidence(
     reference: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="Reference values to compare with; any one may fit.")
     ] = None,
-    accept_self_measured: Annotated[
-        list[str] | None, typer.Option(metavar="FORMAT", help="Believe this attester although it measures itself.")
-    ] = None,
-    accept_visible_memory: Annotated[
-        list[str] | None, typer.Option(metavar="FORMAT", help="Believe it although its host can read its memory.")
-    ] = None,
+    accept_self_measured: SelfMeasured = None,
+    accept_visible_memory: VisibleMemory = None,
     as_json: Json = False,
 ) -> None:
     """Parse, verify and appraise evidence, and show every check: expected, found, verdict.

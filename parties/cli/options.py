@@ -17,4 +17,12 @@ PartyFile = Annotated[
     typer.Option("--config", "-c", envvar="SEALROOM_CONFIG", help="The party's settings."),
 ]
 
+SelfMeasured = Annotated[
+    list[str] | None, typer.Option(metavar="FORMAT", help="Believe this attester although it measures itself.")
+]
+
+VisibleMemory = Annotated[
+    list[str] | None, typer.Option(metavar="FORMAT", help="Believe it although its host can read its memory.")
+]
+
 HERE = Path("party.toml")

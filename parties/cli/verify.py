@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from parties.cli import files
-from parties.cli.options import Config, Json
+from parties.cli.options import Config, Json, SelfMeasured, VisibleMemory
 from parties.cli.screen import PASSED, check_data, check_table, plain, show, show_data, tell
 
 if TYPE_CHECKING:
@@ -20,12 +20,8 @@ def verify(
     known: Annotated[
         list[str] | None, typer.Option(metavar="NAME=FINGERPRINT", help="A party's key, confirmed out of band.")
     ] = None,
-    accept_self_measured: Annotated[
-        list[str] | None, typer.Option(metavar="FORMAT", help="Believe this attester although it measures itself.")
-    ] = None,
-    accept_visible_memory: Annotated[
-        list[str] | None, typer.Option(metavar="FORMAT", help="Believe it although its host can read its memory.")
-    ] = None,
+    accept_self_measured: SelfMeasured = None,
+    accept_visible_memory: VisibleMemory = None,
     beneficiary: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whom a wrong time would serve; every recipient if left out.")
     ] = None,

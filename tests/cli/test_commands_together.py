@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from mpc.canonical import canonical_json, sha256
-from mpc.errors import KINDS
+from mpc.errors import KINDS, Refusal
 from mpc.evidence.claims import SimulatedReference
 from mpc.measurement import measure
+from parties.cli.application import app
+from parties.client import Client
 from scenarios.breast_cancer import scenario
 from scenarios.cast import ANALYST, BY_HAND, Member, cards, cast
 from scenarios.stage import Stage, free_port, listens, serve_coordinator, stage
@@ -57,11 +60,25 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield World(scene, {member.name: member for member in members}, contract, sha256(raw).hex(), port)
 
 
+def test_a_contract_is_handed_over_without_signing(world: World, tmp_path: Path) -> None:
+    owner = next(iter(world.members.keys() - {ANALYST}))
+    member = world.members[owner]
+    consent = tmp_path / "consent"
+    by_key = ("contract", "sign", str(world.contract), "--yes-digest", world.digest[:8], "-o", str(consent))
+    assert sealroom(*by_key, "--key", str(member.config.party.key)).code == 0
+    said = world.says(owner, "contract", "add", str(world.contract), str(consent), "--json")
+    assert said.code == 0, said.err
+    assert said.data["missing"] == sorted(world.members.keys() - {owner})
+    assert said.data["signed"] is None
+    assert world.says(owner, "status", "--json").data["stage"] == "unsigned"
+
+
 def test_a_contract_is_signed_by_typing_its_digest_and_not_otherwise(world: World) -> None:
     wrong = world.says(ANALYST, "contract", "sign", str(world.contract), given="00000000\n")
     assert wrong.code == KINDS["forbidden"].exit_code
     assert "contract.sign.digest" in wrong.err
     assert world.says(ANALYST, "status", "--json").data["contract"] is None
+    assert world.says(ANALYST, "party", "retry").code == 0
     right = world.says(ANALYST, "contract", "sign", str(world.contract), given=f"{world.digest[:8]}\n")
     assert right.code == 0, right.err
     assert "Which enclaves are accepted" in right.out, "the page is shown before it is signed"
@@ -79,6 +96,27 @@ def test_the_enclave_is_shown_with_every_check(world: World) -> None:
     assert unwanted.code == KINDS["forbidden"].exit_code
     assert "self_measured" in unwanted.out
     assert "accept_self_measured" in unwanted.err
+    by_daemon = world.says(ANALYST, "attest", "--json")
+    assert by_daemon.code == 0, by_daemon.err
+    assert [check["check"] for check in by_daemon.data["checks"]] == [check["check"] for check in said.data["checks"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("attest", "127.0.0.1:1"), "argument.coordinator"),
+        (("attest", "127.0.0.1:1", "--replace"), "argument.replace"),
+        (("attest", "--replace"), "replacement.none"),
+        (("attest", "127.0.0.1", "--contract", "contract.json"), "argument.address"),
+        (("party", "refresh", "patients"), "refresh.fixed"),
+        (("permit", "99"), "permit.not_awaited"),
+    ],
+)
+def test_what_has_no_meaning_now_is_refused(world: World, arguments: tuple[str, ...], code: str) -> None:
+    config = str(world.members[BY_HAND].config_file)
+    with pytest.raises(Refusal) as caught:  # in this process: a process each takes its time
+        CliRunner().invoke(app, [*arguments, "--config", config], catch_exceptions=False)
+    assert caught.value.code == code
 
 
 def test_own_rows_are_checked_and_nobody_else_s(world: World) -> None:
@@ -98,7 +136,11 @@ def test_a_run_waits_for_the_owner_who_permits_by_hand_and_its_result_verifies(w
         "the permit awaited",
         lambda: any(each["what"] == "permit" for each in world.says(BY_HAND, "status", "--json").data["awaits_you"]),
     )
-    assert f"sealroom permit {number}" in world.says(BY_HAND, "status").out
+    shown = world.says(BY_HAND, "status")
+    assert shown.code == 0, shown.err
+    assert f"sealroom permit {number}" in shown.out
+    assert "Uploads" in shown.out
+    assert "permit.not_awaited" in world.says(ANALYST, "permit", number).err, "it owns no row of it"
     assert world.says(BY_HAND, "permit", number).code == 0
     analyst = world.members[ANALYST]
     world.scene.wait("the result", lambda: int(number) in analyst.received() & hospital.received())
@@ -128,6 +170,31 @@ def test_what_the_contract_does_not_hold_cannot_be_asked(world: World) -> None:
     assert "Traceback" not in said.err
     absent = world.says(ANALYST, "results", "999")
     assert absent.code == KINDS["out_of_order"].exit_code
+
+
+def test_a_restarted_coordinator_is_activated_where_a_person_says_so(world: World) -> None:
+    scene = world.scene
+    scene.end(next(actor for actor in scene.actors if actor.name == "coordinator-process"))
+    listen = ["--listen", f"127.0.0.1:{world.port}", "--state", str(scene.folder / "coordinator")]
+    scene.start("coordinator-process", ["mpc.coordinator", "serve", "--attester", "simulated", *listen])
+    scene.wait("the coordinator listening", lambda: listens(world.port))
+    for party, member in world.members.items():
+        with Client.of(member.config) as client:
+            client.retry()
+            scene.wait("the question", lambda client=client: "activation.second" in _blocked(client), seconds=60)
+            before = client.status()["activated"]
+            if party != BY_HAND:
+                client.replace_instance()
+                continue
+        assert "sealroom attest --replace" in world.says(party, "status").err
+        said = world.says(party, "attest", "--replace")
+        assert said.code == 0, said.err
+        assert f"It takes the place of instance {before[:16]}" in said.err
+    scene.wait("loading", lambda: all(member.stage() in LOADED for member in world.members.values()))
+
+
+def _blocked(client: Client) -> set[str]:
+    return {each["refusal"]["code"] for each in client.status()["awaits_you"] if "refusal" in each}
 
 
 def test_a_party_leaves_by_typing_the_digest(world: World) -> None:
