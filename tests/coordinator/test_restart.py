@@ -170,7 +170,7 @@ def test_an_upload_goes_on_from_what_was_acknowledged(tmp_path: Path) -> None:
         assert list(replies)[-1].loaded
 
 
-def _rest(room, header, key, chunks, commitment):  # noqa: ANN001, ANN202
+def _rest(room, header, key, chunks, commitment):  # noqa: ANN001
     yield room.opening("north", header, key)
     yield from map(Chunk, chunks[2:])
     yield UploadCommitment(commitment)
