@@ -210,13 +210,20 @@ def serve(
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     credentials = grpc.ssl_server_credentials([(tls.private_key, tls.certificate)])
     try:
-        port = server.add_secure_port(address, credentials)
+        port = server.add_secure_port(address, credentials) if _has_port(address) else 0
     except RuntimeError:
         port = 0
     if port == 0:
         raise Misconfigured(
-            "listen.address", "the coordinator cannot listen there", why="the port is in use, or not this machine's",
+            "listen.address", "the coordinator cannot listen there",
+            why="the port is in use, or it is no HOST:PORT of this machine",
             remedy="choose another address, or end what listens on it", field="--listen", found=address,
         )  # fmt: skip
     server.start()
     return Serving(server, port)
+
+
+def _has_port(address: str) -> bool:
+    """Whether a port is written, and is one: gRPC takes its own for none, and others modulo 2**16."""
+    host, _, port = address.rpartition(":")
+    return bool(host) and port.isdecimal() and int(port) < 1 << 16

@@ -89,12 +89,18 @@ class StateFolder:
         """Bring ``leaves`` to stable storage, all or (after a crash) the first of them."""
         framed = b"".join(_LENGTH.pack(len(leaf)) + leaf for leaf in leaves)
         with self._appending, disk_refusals():
-            written = os.pwrite(self._log, framed, self._log_end)
-            if written != len(framed):
-                os.ftruncate(self._log, self._log_end)
-                os.pwrite(self._log, framed, self._log_end)  # says why the first did not fit
-            os.fsync(self._log)
+            try:
+                self._write(framed)
+            except OSError:
+                os.ftruncate(self._log, self._log_end)  # nobody is told of a leaf that is not whole
+                raise
             self._log_end += len(framed)
+
+    def _write(self, framed: bytes) -> None:
+        written = 0
+        while written < len(framed):  # a disk that is nearly full takes a part, and says at the next why no more
+            written += os.pwrite(self._log, framed[written:], self._log_end + written)
+        os.fsync(self._log)
 
     def leaves(self) -> list[bytes]:
         """Return all leaves; a torn last one, which nobody was told of, is cut off."""
