@@ -409,6 +409,9 @@ class Room:
 
     def to_loaded(self) -> None:
         self.to_activated()
+        self.to_loaded_from_activated()
+
+    def to_loaded_from_activated(self) -> None:
         for start, name in ((0, "north"), (10_000, "south")):
             self.upload(name, [rows_of(start, 60), rows_of(start + 100, 60)])
 
