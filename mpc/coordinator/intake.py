@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mpc.canonical import parse_time, sha256
+from mpc.canonical import sha256
 from mpc.contract.consent import Agreement
 from mpc.contract.terms import Contract
 from mpc.coordinator.children import Template
@@ -94,25 +94,15 @@ class Intake:
             return "refused"
         if held.rows is not None:
             return "loaded"
-        return "sealed" if self._leaf(held) is not None else "arriving"
+        return "sealed" if self._is_whole(held.header) else "arriving"
 
-    def _leaf(self, held: Held) -> UploadLeaf | None:
-        leaves = self._journal.facts.uploads.get((held.header.dataset, held.header.sender), ())
-        return next((leaf for leaf in leaves if leaf.upload == held.header.upload_id.hex()), None)
+    def _is_whole(self, header: Header) -> bool:
+        return self._journal.session.upload(header.upload_id.hex()) is not None
 
-    def unloaded(self) -> Iterator[tuple[str, str, str]]:
-        """Yield (owner, ``upload`` or ``rewrap``, dataset or upload id) for every source that has no rows yet."""
-        for dataset in self._contract.datasets:
-            for owner in dataset.owners:
-                leaf = self._journal.facts.current(dataset.name, owner)
-                if leaf is None:
-                    yield owner, "upload", dataset.name
-                elif self._rows(leaf.upload) is None:
-                    yield owner, "rewrap", leaf.upload
-
-    def _rows(self, upload: str) -> Rows | None:
-        held = self._held.get(bytes.fromhex(upload))
-        return None if held is None else held.rows
+    def _commitment(self, upload: str) -> str:
+        """Return the digest of the commitment to a whole upload, as the log names it."""
+        ((_, leaf),) = self._journal.leaves(UploadLeaf, upload=upload)
+        return leaf.commitment
 
     def inputs(self, uploads: tuple[str, ...]) -> tuple[Input, ...]:
         """Return the pinned uploads as a run reads them, by dataset and owner; ``OutOfOrder`` when one has no rows."""
@@ -129,13 +119,10 @@ class Intake:
 
     def shown(self, uploads: tuple[str, ...]) -> list[tuple[bytes, bytes]]:
         """Return (header, commitment) of each pinned upload, for the receipt."""
-        pairs = []
-        for upload in uploads:
-            held = self._held[bytes.fromhex(upload)]
-            leaf = self._leaf(held)
-            if leaf is not None:
-                pairs.append((held.header.to_bytes(), self._state.envelope(leaf.commitment)))
-        return pairs
+        return [
+            (self._held[bytes.fromhex(upload)].header.to_bytes(), self._state.envelope(self._commitment(upload)))
+            for upload in uploads
+        ]
 
     def stream(self, given: Input, pipe: int) -> Loading:
         """Start a loader that opens the rows of ``given`` anew, for one pass."""
@@ -200,19 +187,10 @@ class Intake:
                     remedy="upload your own dataset of this contract, with its schema", field=field,
                 )  # fmt: skip
 
-    def _check_freshness(self, header: Header) -> None:
-        dataset = self._contract.dataset(header.dataset)
-        done = self._journal.facts.uploads.get((header.dataset, header.sender), [])
-        freshness = None if dataset is None else dataset.freshness
-        until = None if freshness is None or freshness.until is None else parse_time(freshness.until)
-        latest = self._journal.facts.latest
-        late = bool(done) and until is not None and latest is not None and latest >= until
-        if freshness is not None and (len(done) > freshness.refreshes or late):
-            raise Forbidden(
-                "upload.refresh", "the dataset may not be replaced again", why="the contract's refreshes are used up",
-                remedy="agree on a contract with more refreshes", field="freshness.refreshes",
-                expected=f"at most {freshness.refreshes}", found=str(len(done)),
-            )  # fmt: skip
+    def _check_upload(self, header: Header) -> None:
+        """Refuse, before a row is taken, what the session would refuse once all have come."""
+        # What the commitment will be is not known yet; the session asks for it to be there, not what it is.
+        self._journal.check(_upload_leaf(header, commitment="0" * 64))
 
     @contextlib.contextmanager
     def _claimed(self, header: Header) -> Iterator[Held]:
@@ -220,7 +198,7 @@ class Intake:
         with self._lock:
             held = self._held.get(header.upload_id)
             if held is None:
-                self._check_freshness(header)
+                self._check_upload(header)
                 self._drop_unfinished(header)
                 held = self._held[header.upload_id] = Held(self._vault.create(header))
             if held.header != header or held.busy or held.rows is not None or held.refused:
@@ -238,7 +216,7 @@ class Intake:
     def _drop_unfinished(self, header: Header) -> None:
         for upload, held in list(self._held.items()):
             same = (held.header.dataset, held.header.sender) == (header.dataset, header.sender)
-            if same and held.rows is None and self._leaf(held) is None:
+            if same and held.rows is None and not self._is_whole(held.header):
                 if held.busy:
                     raise OutOfOrder(
                         "upload.busy", "another upload of this dataset is arriving", why="one is taken at a time",
@@ -251,33 +229,24 @@ class Intake:
     def _arrived(self, held: Held, arrived: Arrived) -> None:
         """Verify the commitment over the very chunks that were opened; only then do the rows count."""
         self._check_commitment(held.header, arrived.commitment, arrived.rows)
-        name = self._state.keep_envelope(arrived.commitment)
-        header = held.header
-        if self._leaf(held) is None:
-            self._journal.append(
-                UploadLeaf(
-                    dataset=header.dataset,
-                    owner=header.sender,
-                    upload=header.upload_id.hex(),
-                    header=header.digest.hex(),
-                    commitment=name,
-                )
-            )
-        else:
-            self._journal.append(RewrapLeaf(upload=header.upload_id.hex()))
-        held.rows = arrived.rows
-        self._retire_replaced(held)
-        self._journal.touch()
+        upload = held.header.upload_id.hex()
+        with self._journal.lock:  # no run sees the leaf without the rows
+            if self._is_whole(held.header):
+                self._journal.append(RewrapLeaf(upload=upload))
+            else:
+                leaf = _upload_leaf(held.header, commitment=sha256(arrived.commitment).hex())
+                self._journal.append(leaf, statements=(arrived.commitment,))
+            held.rows = arrived.rows
+            self._retire_replaced()
+            self._journal.touch()
 
-    def _retire_replaced(self, held: Held) -> None:
+    def _retire_replaced(self) -> None:
         """Let go of rows that a later upload replaced, unless a run that has not ended pins them."""
-        open_runs = [run for run in self._journal.facts.runs.values() if run.release is None]
-        pinned = {upload for run in open_runs for upload in run.leaf.uploads}
-        for other in list(self._held.values()):
-            same = (other.header.dataset, other.header.sender) == (held.header.dataset, held.header.sender)
-            if same and other is not held and other.rows is not None and other.header.upload_id.hex() not in pinned:
-                other.rows.close()
-                other.rows = None
+        needed = {upload.upload for upload in self._journal.session.needed()}
+        for held in list(self._held.values()):
+            if held.rows is not None and held.header.upload_id.hex() not in needed:
+                held.rows.close()
+                held.rows = None
 
     def _check_commitment(self, header: Header, envelope: bytes, rows: Rows | None) -> None:
         party = self._contract.party(header.sender)
@@ -302,14 +271,15 @@ class Intake:
     def rewrap(self, party: str, key: SealingKey, request: RewrapRequest) -> UploadReply:
         """Load an upload from the vault with its data key wrapped anew, after its commitment is verified again."""
         held = self._held.get(request.upload)
-        leaf = None if held is None else self._leaf(held)
-        if held is None or leaf is None or held.header.sender != party:
+        needed = {upload.upload for upload in self._journal.session.needed()}
+        if held is None or held.header.sender != party or request.upload.hex() not in needed:
             raise OutOfOrder(
                 "rewrap.unknown", "no whole upload of yours has this id here", why="it never ended, or was replaced",
                 remedy="upload again, from a new upload id", field="upload",
             )  # fmt: skip
-        if sha256(request.commitment).hex() != leaf.commitment:
-            raise _other_chunks(leaf.commitment, sha256(request.commitment).hex())
+        expected, found = self._commitment(request.upload.hex()), sha256(request.commitment).hex()
+        if found != expected:
+            raise _other_chunks(expected, found)
         self._check_commitment(held.header, request.commitment, None)
         data_key = self._data_key(held.header, request.sealed_key, key)
         with self._claimed(held.header):
@@ -347,6 +317,16 @@ class Intake:
         for place in file.places:
             loading.chunk(place)
         loading.end()
+
+
+def _upload_leaf(header: Header, *, commitment: str) -> UploadLeaf:
+    return UploadLeaf(
+        dataset=header.dataset,
+        owner=header.sender,
+        upload=header.upload_id.hex(),
+        header=header.digest.hex(),
+        commitment=commitment,
+    )
 
 
 _FINAL = frozenset({"upload.too_large", "upload.size", "table.unique.order"})

@@ -1,162 +1,69 @@
-"""The contract's log as this instance keeps it: every event on disk before anybody is told of it, and read back.
+"""The contract's log as this instance keeps it, and the session that it adds up to.
 
-``Facts`` is what the leaves add up to for the coordinator's own questions (who activated this boot, which upload is
-current, what a run still wants). It is rebuilt from the leaves alone, so a restart knows what the last boot knew.
+An event is taken in three steps, in this order: the session allows it, it is on stable storage, everybody may know of
+it. Nothing else is remembered of the contract's life: what is asked later is read from the session, or from the leaves.
 """
 
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable
+from functools import reduce
+from typing import TypeVar
 
-from mpc.canonical import format_time, parse_time
 from mpc.contract.statements import Checkpoint
 from mpc.coordinator.state import StateFolder
-from mpc.errors import Untrusted
-from mpc.receipts.leaves import (
-    ActivationLeaf,
-    AttestedLeaf,
-    ConsentLeaf,
-    ContractLeaf,
-    DestructionLeaf,
-    Leaf,
-    PermitLeaf,
-    ReleaseLeaf,
-    RestartLeaf,
-    RewrapLeaf,
-    RunLeaf,
-    ShareLeaf,
-    UploadLeaf,
-    WithdrawalLeaf,
-    leaf_bytes,
-    parse_leaf,
-)
+from mpc.errors import Refusal, Untrusted
+from mpc.receipts.leaves import Leaf, leaf_bytes, parse_leaf
 from mpc.receipts.log import Log, sign_checkpoint
+from mpc.session import Session, Terms, advance, replay
 from mpc.signing import SigningKey
 
-
-@dataclass
-class RunFacts:
-    """One run, as the log tells it; ``permits`` are those on the current instance, by party."""
-
-    leaf: RunLeaf
-    index: int
-    permits: dict[str, PermitLeaf] = field(default_factory=dict)
-    release: ReleaseLeaf | None = None
-    release_index: int = -1
-
-
-@dataclass
-class Facts:
-    """What the leaves so far add up to."""
-
-    contract: str = ""
-    instance: str = ""
-    instances: int = 0
-    activations: dict[str, ActivationLeaf] = field(default_factory=dict)
-    shares_taken: dict[str, ShareLeaf] = field(default_factory=dict)
-    shares_returned: set[str] = field(default_factory=set)
-    uploads: dict[tuple[str, str], list[UploadLeaf]] = field(default_factory=dict)
-    runs: dict[int, RunFacts] = field(default_factory=dict)
-    withdrawn: list[str] = field(default_factory=list)
-    destroyed: DestructionLeaf | None = None
-    latest: datetime | None = None
-
-    @property
-    def releases(self) -> int:
-        """How many runs have ended."""
-        return sum(run.release is not None for run in self.runs.values())
-
-    def active(self, party: str) -> bool:
-        """Tell whether ``party`` activated the current instance."""
-        activation = self.activations.get(party)
-        return activation is not None and activation.instance == self.instance
-
-    def current(self, dataset: str, owner: str) -> UploadLeaf | None:
-        """Return the latest whole upload of an owner, or None."""
-        uploads = self.uploads.get((dataset, owner))
-        return uploads[-1] if uploads else None
-
-    def learn(self, leaf: Leaf, index: int) -> None:  # noqa: C901 - one case a kind of leaf
-        """Take in the next leaf."""
-        match leaf:
-            case ContractLeaf():
-                self.contract = leaf.contract
-            case ConsentLeaf() | RewrapLeaf():
-                pass
-            case AttestedLeaf():
-                self.instance = leaf.instance
-                self.instances += 1
-            case RestartLeaf():
-                self._forget_instance(leaf)
-            case ActivationLeaf():
-                self.activations[leaf.party] = leaf
-                self._learn_time(leaf.time)
-            case ShareLeaf():
-                self._learn_share(leaf)
-            case UploadLeaf():
-                self.uploads.setdefault((leaf.dataset, leaf.owner), []).append(leaf)
-            case RunLeaf():
-                self.runs[leaf.run] = RunFacts(leaf, index)
-            case PermitLeaf():
-                self.runs[leaf.run].permits[leaf.party] = leaf
-                self._learn_time(leaf.time)
-            case ReleaseLeaf():
-                self.runs[leaf.run].release = leaf
-                self.runs[leaf.run].release_index = index
-            case WithdrawalLeaf():
-                self.withdrawn.append(leaf.party)
-            case DestructionLeaf():
-                self.destroyed = leaf
-
-    def _forget_instance(self, leaf: RestartLeaf) -> None:
-        self.instance = leaf.instance
-        self.shares_returned.clear()
-        if not self.runs:  # then there is no history yet, and the new instance draws a new key
-            self.shares_taken.clear()
-        for run in self.runs.values():
-            if run.release is None:
-                run.permits.clear()
-
-    def _learn_share(self, leaf: ShareLeaf) -> None:
-        if leaf.given == "to_owner":
-            self.shares_taken[leaf.party] = leaf
-        else:
-            self.shares_returned.add(leaf.party)
-
-    def _learn_time(self, time: str) -> None:
-        signed = parse_time(time)
-        self.latest = signed if self.latest is None else max(self.latest, signed)
+L = TypeVar("L", bound=Leaf)
+_BEFORE_ANY_SIGNED_TIME = "1970-01-01T00:00:00Z"
 
 
 class Journal:
-    """Appends leaves and tells who waits. One lock guards log and facts; ``changed`` wakes whoever waits on it.
+    """Appends leaves and tells who waits. One lock guards log and session; ``changed`` wakes whoever waits on it.
 
-    ``allow`` sees each leaf before it is written and raises a refusal for one that the session does not allow.
+    Raises ``Untrusted`` for a folder whose leaves are no life of the contract with these ``terms``.
     """
 
-    def __init__(self, state: StateFolder, key: SigningKey, allow: Callable[[Leaf], None] = lambda _: None) -> None:
+    def __init__(self, state: StateFolder, key: SigningKey, terms: Terms) -> None:
         self.state = state
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.changes = 0
-        self.log = Log()
-        self.facts = Facts()
+        raws = state.leaves()
+        self.session = _replayed(terms, raws)
+        self.log = Log(raws)
+        self._leaves: list[Leaf] = list(map(parse_leaf, raws))
         self._key = key
-        self._allow = allow
         self._signed: tuple[int, bytes] = (-1, b"")
-        for raw in state.leaves():
-            self._take_in(raw, parse_leaf(raw))
 
-    def append(self, *leaves: Leaf) -> None:
-        """Bring ``leaves`` to stable storage, then into memory, then tell who waits."""
+    def begin_anew(self) -> None:
+        """Drop the leaves of a first boot that ended before anybody was told of one."""
+        with self.lock:
+            self.state.begin_log()
+            self.session, self.log, self._leaves = Session(self.session.terms), Log(), []
+
+    def check(self, *leaves: Leaf) -> Session:
+        """Return the session after ``leaves``, or refuse as ``append`` would; nothing changes."""
+        return reduce(advance, leaves, self.session)
+
+    def append(self, *leaves: Leaf, statements: Iterable[bytes] = ()) -> None:
+        """Bring ``leaves``, and before them the signed ``statements`` that they name, to storage; tell who waits.
+
+        An event that the session does not allow refuses all of them, and neither disk nor memory changes.
+        """
         with self.changed:
-            for leaf in leaves:
-                self._allow(leaf)
+            session = self.check(*leaves)
+            for statement in statements:
+                self.state.keep_envelope(statement)
             raws = tuple(leaf_bytes(leaf) for leaf in leaves)
             self.state.append(raws)
-            for raw, leaf in zip(raws, leaves, strict=True):
-                self._take_in(raw, leaf)
+            for raw in raws:
+                self.log.append(raw)
+            self._leaves += leaves
+            self.session = session
             self.touch()
 
     def touch(self) -> None:
@@ -164,6 +71,14 @@ class Journal:
         with self.changed:
             self.changes += 1
             self.changed.notify_all()
+
+    def leaves(self, kind: type[L], **fields: object) -> list[tuple[int, L]]:
+        """Return each leaf of ``kind`` whose ``fields`` are these, with its index, in the log's order."""
+        return [
+            (index, leaf)
+            for index, leaf in enumerate(self._leaves)
+            if isinstance(leaf, kind) and all(getattr(leaf, name) == value for name, value in fields.items())
+        ]
 
     def checkpoint(self) -> bytes:
         """Return the instance's signature on the head of the log."""
@@ -176,13 +91,12 @@ class Journal:
 
     def state_of(self, log: Log) -> Checkpoint:
         """Return what a checkpoint of ``log`` says; its time is the latest that anybody signed."""
-        time = self.facts.latest
         return Checkpoint(
-            contract=self.facts.contract,
+            contract=self.session.terms.contract,
             instance=self._key.public.keyid,
             size=log.size,
             root=log.root().hex(),
-            time="1970-01-01T00:00:00Z" if time is None else format_time(time),
+            time=self.session.time or _BEFORE_ANY_SIGNED_TIME,
         )
 
     def require_extends(self, size: int, root: str, what: str) -> None:
@@ -197,11 +111,18 @@ class Journal:
                 field="log_root",
             )  # fmt: skip
 
-    def _take_in(self, raw: bytes, leaf: Leaf) -> None:
-        index = self.log.append(raw)
-        self.facts.learn(leaf, index)
-
 
 def hypothetical(log: Log, leaves: Iterable[Leaf]) -> Log:
     """Return the log as it will be once ``leaves`` are appended."""
     return Log((*log.leaves(), *map(leaf_bytes, leaves)))
+
+
+def _replayed(terms: Terms, raws: list[bytes]) -> Session:
+    try:
+        return replay(terms, raws)
+    except Refusal as refusal:
+        raise Untrusted(
+            "state.log", "the log in the state folder tells of events that cannot have happened",
+            why=f"{refusal.what}: {refusal.why}", remedy="restore the folder as the coordinator wrote it",
+            field="--state",
+        ) from None  # fmt: skip

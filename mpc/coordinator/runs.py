@@ -8,29 +8,31 @@ import base64
 import queue
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from mpc.canonical import parse_json, parse_time, sha256
-from mpc.contract.consent import Agreement, check_in_force
-from mpc.contract.document import read_questions, strictest
+from mpc.canonical import parse_json, sha256
+from mpc.contract.consent import Agreement
+from mpc.contract.document import strictest
 from mpc.contract.statements import Permit, RunRequest
 from mpc.contract.terms import Computation
 from mpc.coordinator.authentication import require_party
 from mpc.coordinator.children import Template
+from mpc.coordinator.ending import Ending
 from mpc.coordinator.execution import Execution, RunFailed, RunOrder
 from mpc.coordinator.intake import Intake
-from mpc.coordinator.journal import Journal, RunFacts, hypothetical
+from mpc.coordinator.journal import Journal, hypothetical
 from mpc.coordinator.shares import Shares
 from mpc.coordinator.state import StateFolder
 from mpc.disclosure import Release, control, failed_release, question_digest
-from mpc.errors import Exhausted, Forbidden, OutOfOrder, Refusal
+from mpc.errors import Forbidden, OutOfOrder, Refusal
 from mpc.evidence.claims import Attestation
-from mpc.messages import Run
-from mpc.questions import CheckedQuestion, check_parameters
-from mpc.receipts.leaves import PermitLeaf, ReleaseLeaf, RunLeaf, leaf_bytes
+from mpc.messages import Run as RunState
+from mpc.questions import check_parameters
+from mpc.receipts.leaves import ActivationLeaf, PermitLeaf, ReleaseLeaf, RunLeaf, leaf_bytes
 from mpc.receipts.log import Log, sign_checkpoint
 from mpc.receipts.receipt import SALT_BYTES, build_receipt, commit_release, countersigners, result_bytes
 from mpc.sealing.hpke import PublicSealingKey, SealedFor, seal
+from mpc.session import Run
 from mpc.signing import Purpose, SigningKey, VerifyingKey, open_envelope
 
 RECEIPT = "receipt.json"
@@ -47,6 +49,7 @@ class Runs:
         journal: Journal,
         intake: Intake,
         shares: Shares,
+        ending: Ending,
         runners: Template,
         receipt_key: SigningKey,
         hpke_public_key: bytes,
@@ -59,17 +62,16 @@ class Runs:
         self._journal = journal
         self._intake = intake
         self._shares = shares
+        self._ending = ending
         self._runners = runners
         self._receipt_key = receipt_key
         self._hpke_public_key = hpke_public_key
         self._attest = attest
         self._ended = ended
-        self._questions: Mapping[str, CheckedQuestion] = read_questions(agreement.contract)
         self._rules = strictest(agreement.contract)
         self._codes: dict[int, str] = {}
         self._attestations: dict[int, Attestation] = {}
         self._vouched: dict[int, tuple[str, ...]] = {}
-        self._running: set[int] = set()
         self._permitted: queue.Queue[int | None] = queue.Queue()
         self._current: Execution | None = None
         self._thread = threading.Thread(target=self._run_all, name="runs", daemon=True)
@@ -91,62 +93,17 @@ class Runs:
         request = parse_json(RunRequest, opened.body, what="the request")
         require_party(party, request.party, "request")
         self._check_about(request)
-        check_in_force(self._contract, parse_time(request.time))
+        self._ending.require_in_force(request.time)
         computation = self._computation(request.computation)
-        if party not in computation.recipients:
-            raise Forbidden(
-                "run.recipient", f"{party} may not ask for {computation.name}", why="it is not among the recipients",
-                remedy="ask for a computation whose answer is yours", field="recipients",
-                expected=" or ".join(computation.recipients), found=party,
-            )  # fmt: skip
         check_parameters(computation.parameters, request.parameters)
-        missing = self._shares.missing()
-        if missing:
-            raise OutOfOrder(
-                "run.shares", "nothing runs before every owner holds its share", why="shares of the state are missing",
-                remedy="wait for the owners named", field="share", found=", ".join(missing), expected="every owner's",
-            )  # fmt: skip
-        name = self._state.keep_envelope(envelope)
         with self._journal.lock:
-            return self._append_run(request, computation, name)
-
-    def _append_run(self, request: RunRequest, computation: Computation, envelope: str) -> int:
-        runs = self._journal.facts.runs
-        spent = sum(run.leaf.computation == computation.name for run in runs.values())
-        if spent >= computation.runs:
-            raise Exhausted(
-                "run.spent", f"the runs of {computation.name} are used up", why="each request spends one",
-                remedy="agree on a contract with more runs", field="runs", expected=f"at most {computation.runs}",
-                found=str(spent),
+            session = self._journal.session
+            leaf = RunLeaf(
+                run=len(session.runs) + 1, computation=computation.name, parameters=dict(request.parameters),
+                requester=party, uploads=session.pinned_for(computation.name), envelope=sha256(envelope).hex(),
             )  # fmt: skip
-        number = len(runs) + 1
-        leaf = RunLeaf(
-            run=number, computation=computation.name, parameters=dict(request.parameters), requester=request.party,
-            uploads=self._pinned(computation.name), envelope=envelope,
-        )  # fmt: skip
-        self._journal.append(leaf)
-        return number
-
-    def _pinned(self, computation: str) -> tuple[str, ...]:
-        uploads = []
-        for dataset, owner in self._sources(computation):
-            leaf = self._journal.facts.current(dataset, owner)
-            if leaf is None:
-                raise OutOfOrder(
-                    "run.inputs", "rows that the run reads are not loaded", why=f"{owner} has not uploaded {dataset}",
-                    remedy="wait for the upload", field="upload", expected=dataset, found="nothing",
-                )  # fmt: skip
-            uploads.append(leaf.upload)
-        self._intake.inputs(tuple(uploads))
-        return tuple(sorted(uploads))
-
-    def _sources(self, computation: str) -> list[tuple[str, str]]:
-        names = self._questions[computation].datasets
-        datasets = [dataset for dataset in self._contract.datasets if dataset.name in names]
-        return [(dataset.name, owner) for dataset in datasets for owner in dataset.owners]
-
-    def _owners(self, computation: str) -> tuple[str, ...]:
-        return tuple(sorted({owner for _, owner in self._sources(computation)}))
+            self._journal.append(leaf, statements=(envelope,))
+        return leaf.run
 
     def permit(self, party: str, envelope: bytes) -> None:
         """Take an owner's permit for a run on this instance; the last one starts it."""
@@ -154,60 +111,43 @@ class Runs:
         permit = parse_json(Permit, opened.body, what="the permit")
         require_party(party, permit.party, "permit")
         self._check_about(permit)
-        check_in_force(self._contract, parse_time(permit.time))
+        self._ending.require_in_force(permit.time)
         with self._journal.lock:
-            run = self._run(permit.run)
-            self._check_permit(permit, run)
-            if party in run.permits:  # sent again, as its answer was lost
-                return
-            missing = self._shares.missing()
-            if missing:
-                raise OutOfOrder(
-                    "run.shares", "nothing runs before every share is back", why="the history of releases is closed",
-                    remedy="wait for the owners named", field="share", expected="all", found=", ".join(missing),
-                )  # fmt: skip
-            self._intake.inputs(run.leaf.uploads)
-            name = self._state.keep_envelope(envelope)
-            instance = self._journal.facts.instance
-            self._journal.append(
-                PermitLeaf(run=permit.run, party=party, instance=instance, time=permit.time, envelope=name)
+            self._check_permit(permit)
+            if self._journal.leaves(PermitLeaf, run=permit.run, party=party, instance=permit.instance):
+                return  # sent again, as its answer was lost
+            leaf = PermitLeaf(
+                run=permit.run, party=party, instance=permit.instance, time=permit.time, envelope=sha256(envelope).hex()
             )
-            if not self._missing(run):
-                self._running.add(permit.run)
+            self._journal.append(leaf, statements=(envelope,))
+            if self._run(permit.run).stage == "permitted":
                 self._permitted.put(permit.run)
 
-    def _check_permit(self, permit: Permit, run: RunFacts) -> None:
+    def _check_permit(self, permit: Permit) -> None:
+        run = self._run(permit.run)
         for field, expected, found in (
-            ("computation", run.leaf.computation, permit.computation),
-            ("parameters", dict(run.leaf.parameters), dict(permit.parameters)),
+            ("computation", run.computation, permit.computation),
+            ("parameters", dict(run.parameters), dict(permit.parameters)),
         ):
             if expected != found:
                 raise Forbidden(
                     "permit.other_run", "the permit is for another run", why=f"its {field} differ",
                     remedy="permit what was asked for", field=field,
                 )  # fmt: skip
-        if permit.party not in self._owners(run.leaf.computation):
-            raise Forbidden(
-                "permit.not_owner", f"no permit of {permit.party} is needed", why="the run reads none of its rows",
-                remedy="permit runs that read your rows",
-            )  # fmt: skip
-        if run.release is not None:
-            raise OutOfOrder(
-                "permit.ended", "the run has ended", why="its release is in the log", remedy="permit runs that wait"
-            )
-        if permit.log_size <= run.index:
+        index = self._index(RunLeaf, permit.run)
+        if permit.log_size <= index:
             raise OutOfOrder(
                 "permit.early", "the permit was signed before the run was asked for", why="its log lacks the run",
-                remedy="look at the log first, then permit", field="log_size", expected=f"more than {run.index}",
+                remedy="look at the log first, then permit", field="log_size", expected=f"more than {index}",
                 found=str(permit.log_size),
             )  # fmt: skip
         self._journal.require_extends(permit.log_size, permit.log_root, "permit")
 
     def _check_about(self, statement: Permit | RunRequest) -> None:
-        facts = self._journal.facts
+        session = self._journal.session
         for field, expected, found in (
-            ("contract", self._agreement.digest.hex(), statement.contract),
-            ("instance", facts.instance, statement.instance),
+            ("contract", session.terms.contract, statement.contract),
+            ("instance", session.instance or "", statement.instance),
         ):
             if expected != found:
                 raise Forbidden(
@@ -215,12 +155,6 @@ class Runs:
                     remedy="appraise and activate this instance, then sign for it", field=field,
                     expected=expected, found=found,
                 )  # fmt: skip
-        inactive = [party.name for party in self._contract.parties if not facts.active(party.name)]
-        if inactive:
-            raise OutOfOrder(
-                "run.activation", "nothing runs before every party has activated this instance", why="some have not",
-                remedy="wait for the parties named", field="activation", expected="all", found=", ".join(inactive),
-            )  # fmt: skip
 
     def _computation(self, name: str) -> Computation:
         computation = self._contract.computation(name)
@@ -232,55 +166,52 @@ class Runs:
             )  # fmt: skip
         return computation
 
-    def _run(self, number: int) -> RunFacts:
-        run = self._journal.facts.runs.get(number)
+    def _run(self, number: int) -> Run:
+        run = self._journal.session.run(number)
         if run is None:
             raise OutOfOrder(
                 "run.unknown", "there is no such run", why="nobody asked for it", remedy="ask for it first"
             )
         return run
 
+    def _index(self, kind: type[RunLeaf | ReleaseLeaf], run: int) -> int:
+        """Return where in the log a run was asked for, or ended."""
+        ((index, _),) = self._journal.leaves(kind, run=run)
+        return index
+
     def _key_of(self, party: str) -> VerifyingKey:
         found = self._contract.party(party)
         return VerifyingKey(bytes.fromhex(found.signing_key if found else ""))
 
-    def _missing(self, run: RunFacts) -> tuple[str, ...]:
-        return tuple(owner for owner in self._owners(run.leaf.computation) if owner not in run.permits)
-
     # What stands where
 
-    def states(self, caller: str) -> tuple[Run, ...]:
+    def states(self, caller: str) -> tuple[RunState, ...]:
         """Return every run; why one failed is told to owners alone."""
         told = caller in self._shares.owners
         return tuple(
-            Run(
-                number=number,
-                computation=run.leaf.computation,
-                parameters=run.leaf.parameters,
-                requester=run.leaf.requester,
-                state=self._word(number, run),
-                missing=() if run.release else self._missing(run),
-                code=self._codes.get(number, "") if told else "",
-                vouched=self._vouchers(number, run),
+            RunState(
+                number=run.number,
+                computation=run.computation,
+                parameters=run.parameters,
+                requester=run.requester,
+                state=run.shown,
+                missing=run.missing,
+                code=self._codes.get(run.number, "") if told else "",
+                vouched=self._vouchers(run),
             )
-            for number, run in self._journal.facts.runs.items()
+            for run in self._journal.session.runs
         )
-
-    def _word(self, number: int, run: RunFacts) -> str:
-        if run.release is not None:
-            return run.release.outcome
-        return "running" if number in self._running else "permitting"
 
     def result(self, party: str, number: int) -> tuple[bytes, bytes]:
         """Return receipt and sealed result of a run for one of its recipients."""
         run = self._run(number)
-        if party not in self._computation(run.leaf.computation).recipients:
+        if party not in self._computation(run.computation).recipients:
             raise Forbidden(
                 "result.recipient", f"the result is not for {party}", why="it is not among the recipients",
                 remedy="ask a recipient",
             )  # fmt: skip
         receipt, sealed = self._state.result(number, RECEIPT), self._state.result(number, party)
-        if run.release is None or receipt is None or sealed is None:
+        if run.stage != "released" or receipt is None or sealed is None:
             raise OutOfOrder(
                 "result.none", "the run has not ended", why="permits are missing, or it is at work",
                 remedy="wait until its state is released or failed", field="run",
@@ -291,67 +222,69 @@ class Runs:
 
     def _run_all(self) -> None:
         while (number := self._permitted.get()) is not None:
-            run = self._journal.facts.runs[number]
+            run = self._run(number)
             try:
                 self._finish(run, *self._answer(run))
             except Refusal as refusal:
                 # Nothing could be put down (a full disk): the run has not ended, and a restart asks for permits again.
+                # Or a party left meanwhile: then the run ends with the instance, and nothing of it is handed out.
                 self._codes[number] = refusal.code
-            self._running.discard(number)
             self._ended(number, self._codes.get(number, ""))
             self._journal.touch()
 
-    def _answer(self, run: RunFacts) -> tuple[Release, bytes | None]:
+    def _answer(self, run: Run) -> tuple[Release, bytes | None]:
         """Return the release, and the name of the question that it answers unless the run failed."""
-        computation = self._computation(run.leaf.computation)
-        inputs = self._intake.inputs(run.leaf.uploads)
+        computation = self._computation(run.computation)
+        inputs = self._intake.inputs(run.uploads)
         uploads = {f"{given.dataset}/{given.owner}": given.file.header.upload_id for given in inputs}
-        question = question_digest(computation.question, run.leaf.parameters, uploads, self._rules)
+        question = question_digest(computation.question, run.parameters, uploads, self._rules)
         known = self._shares.history.recall(question)
         if known is not None:
             return Release.from_bytes(known), question
-        order = RunOrder(self._agreement.raw, computation.name, run.leaf.parameters, inputs, self._contract.limits)
+        order = RunOrder(self._agreement.raw, computation.name, run.parameters, inputs, self._contract.limits)
         try:
             self._current = Execution(self._runners.take(), order, self._intake.stream)
             return control(self._current.result(), self._rules), question
         except RunFailed as failure:
-            self._codes[run.leaf.run] = failure.code
+            self._codes[run.number] = failure.code
         except Refusal as refusal:
-            self._codes[run.leaf.run] = refusal.code
+            self._codes[run.number] = refusal.code
         finally:
             self._current = None
         return failed_release(computation.name), None
 
-    def _finish(self, run: RunFacts, release: Release, question: bytes | None) -> None:
+    def _finish(self, run: Run, release: Release, question: bytes | None) -> None:
         """Put the end of a run down: history first, then what recipients get, then the leaf that makes it so."""
+        salt, content = secrets.token_bytes(SALT_BYTES), release.to_bytes()
+        leaf = ReleaseLeaf(
+            run=run.number,
+            outcome="failed" if question is None else "released",
+            release=commit_release(salt, content).hex(),
+        )
+        self._journal.check(leaf)
         if question is None:
             self._shares.repeat()
         else:
             self._shares.remember(question, release)
-        salt, content = secrets.token_bytes(SALT_BYTES), release.to_bytes()
-        leaf = ReleaseLeaf(
-            run=run.leaf.run,
-            outcome="failed" if question is None else "released",
-            release=commit_release(salt, content).hex(),
-        )
-        context = sha256(leaf_bytes(run.leaf))
-        for name in self._computation(run.leaf.computation).recipients:
+        ((_, asked),) = self._journal.leaves(RunLeaf, run=run.number)
+        context = sha256(leaf_bytes(asked))
+        for name in self._computation(run.computation).recipients:
             party = self._contract.party(name)
             key = PublicSealingKey(base64.b64decode(party.sealing_key if party else ""))
             sealed = seal(SealedFor.RESULT, context, key, result_bytes(salt, content))
-            self._state.keep_result(run.leaf.run, name, sealed)
+            self._state.keep_result(run.number, name, sealed)
         attestation = self._attest(context)
         with self._journal.lock:
             log = hypothetical(self._journal.log, [leaf])
             checkpoint = sign_checkpoint(self._journal.state_of(log), self._receipt_key)
             receipt = self._receipt(run, log, log.size - 1, attestation, checkpoint=checkpoint)
-            self._state.keep_result(run.leaf.run, RECEIPT, receipt)
+            self._state.keep_result(run.number, RECEIPT, receipt)
             self._journal.append(leaf)
-            self._attestations[run.leaf.run] = attestation  # under the lock: whoever sees the leaf may countersign it
+            self._attestations[run.number] = attestation  # under the lock: whoever sees the leaf may countersign it
 
     def _receipt(
         self,
-        run: RunFacts,
+        run: Run,
         log: Log,
         release_index: int,
         attestation: Attestation,
@@ -359,31 +292,42 @@ class Runs:
         checkpoint: bytes,
         countersignatures: tuple[bytes, ...] = (),
     ) -> bytes:
-        activations = self._journal.facts.activations
+        instance = self._journal.session.instance
+        activations = self._journal.leaves(ActivationLeaf, instance=instance)
+        permits = self._journal.leaves(PermitLeaf, run=run.number, instance=instance)
         return build_receipt(
             agreement=self._agreement,
             attestation=attestation,
             hpke_public_key=self._hpke_public_key,
-            activations=[self._state.envelope(leaf.envelope) for _, leaf in sorted(activations.items())],
-            inputs=self._intake.shown(run.leaf.uploads),
-            permits=[self._state.envelope(leaf.envelope) for _, leaf in sorted(run.permits.items())],
+            activations=self._signed(activations),
+            inputs=self._intake.shown(run.uploads),
+            permits=self._signed(permits),
             log=log,
-            run_index=run.index,
+            run_index=self._index(RunLeaf, run.number),
             release_index=release_index,
             checkpoint=checkpoint,
             countersignatures=countersignatures,
             key=self._receipt_key,
         )
 
+    def _signed(self, entries: Iterable[tuple[int, ActivationLeaf | PermitLeaf]]) -> list[bytes]:
+        """Return the statements that leaves name, in the order of their signers."""
+        leaves = sorted((leaf for _, leaf in entries), key=lambda leaf: leaf.party)
+        return [self._state.envelope(leaf.envelope) for leaf in leaves]
+
     def countersign(self, checkpoint: bytes, size: int, countersignatures: Mapping[str, bytes]) -> None:
-        """Renew the receipts of runs that ended before ``size``, where more parties vouch for the log now."""
+        """Renew the receipts of runs that ended before ``size``, where more parties vouch for the log now.
+
+        Receipts of runs that an earlier instance released stay as they are: they carry its evidence and its signature,
+        and neither can be had again.
+        """
         signed = sorted(countersignatures.items())
         renewed = False
         for number, attestation in self._attestations.items():
-            run = self._journal.facts.runs[number]
-            if run.release_index < size and len(self._vouchers(number, run)) < len(signed):
+            run, release_index = self._run(number), self._index(ReleaseLeaf, number)
+            if release_index < size and len(self._vouchers(run)) < len(signed):
                 receipt = self._receipt(
-                    run, self._journal.log, run.release_index, attestation,
+                    run, self._journal.log, release_index, attestation,
                     checkpoint=checkpoint, countersignatures=tuple(envelope for _, envelope in signed),
                 )  # fmt: skip
                 self._state.keep_result(number, RECEIPT, receipt)
@@ -392,12 +336,12 @@ class Runs:
         if renewed:
             self._journal.touch()
 
-    def _vouchers(self, number: int, run: RunFacts) -> tuple[str, ...]:
+    def _vouchers(self, run: Run) -> tuple[str, ...]:
         """Return whose countersignatures the receipt of a run carries; of an earlier instance's it is read once."""
-        if run.release is None:
+        if run.stage != "released":
             return ()
-        if number not in self._vouched:
-            receipt = self._state.result(number, RECEIPT)
+        if run.number not in self._vouched:
+            receipt = self._state.result(run.number, RECEIPT)
             named = () if receipt is None else countersigners(receipt, self._contract)
-            self._vouched.setdefault(number, named)  # a renewal meanwhile knows better
-        return self._vouched[number]
+            self._vouched.setdefault(run.number, named)  # a renewal meanwhile knows better
+        return self._vouched[run.number]

@@ -17,6 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from mpc.coordinator.admission import Door, DoorLimits
+from mpc.coordinator.agreed import Agreed
 from mpc.coordinator.instance import Instance
 from mpc.coordinator.keys import TlsKey
 from mpc.coordinator.telemetry import Telemetry
@@ -55,10 +56,10 @@ class _Open:
 
 @dataclass(frozen=True)
 class _Closed:
-    """A method for parties that have authenticated."""
+    """A method for parties that have authenticated, of the contract that they have agreed on."""
 
     kind: type
-    serve: Callable[[str, Any], object]
+    serve: Callable[[Agreed, str, Any], object]
 
 
 class Service:
@@ -73,16 +74,16 @@ class Service:
             "Agree": _Open(AgreeRequest, instance.agree),
             "Challenge": _Open(ChallengeRequest, instance.challenge),
             "Authenticate": _Open(Signed, instance.authenticate),
-            "Status": _Closed(StatusRequest, instance.status),
-            "Activate": _Closed(Signed, instance.activate),
-            "Rewrap": _Closed(RewrapRequest, instance.rewrap),
-            "TakeShare": _Closed(StatusRequest, lambda party, _: instance.take_share(party)),
-            "ReturnShare": _Closed(ShareReply, instance.return_share),
-            "RequestRun": _Closed(Signed, instance.request_run),
-            "Permit": _Closed(Signed, instance.permit),
-            "Log": _Closed(LogRequest, lambda _, request: instance.log(request)),
-            "Countersign": _Closed(Signed, instance.countersign),
-            "Withdraw": _Closed(Signed, instance.withdraw),
+            "Status": _Closed(StatusRequest, Agreed.status),
+            "Activate": _Closed(Signed, Agreed.activate),
+            "Rewrap": _Closed(RewrapRequest, Agreed.rewrap),
+            "TakeShare": _Closed(StatusRequest, Agreed.take_share),
+            "ReturnShare": _Closed(ShareReply, Agreed.return_share),
+            "RequestRun": _Closed(Signed, Agreed.request_run),
+            "Permit": _Closed(Signed, Agreed.permit),
+            "Log": _Closed(LogRequest, Agreed.log),
+            "Countersign": _Closed(Signed, Agreed.countersign),
+            "Withdraw": _Closed(Signed, Agreed.withdraw),
         }
 
     def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
@@ -103,7 +104,7 @@ class Service:
                     return encode(method.serve(decode(method.kind, raw)))
                 party = self._party(context)
                 admitted.enter_context(self._door.seat(party))
-                return encode(method.serve(party, decode(method.kind, raw)))
+                return encode(method.serve(self._instance.agreed(), party, decode(method.kind, raw)))
             raise AssertionError  # the answer above is either bytes or an aborted call
 
         return serve
@@ -120,10 +121,10 @@ class Service:
         return stream
 
     def _upload(self, party: str, raws: Iterator[bytes]) -> Iterator[bytes]:
-        return map(encode, self._instance.upload(party, _parts(raws)))
+        return map(encode, self._instance.agreed().upload(party, _parts(raws)))
 
     def _result(self, party: str, raw: bytes) -> Iterator[bytes]:
-        return map(encode_result, self._instance.result(party, decode(ResultRequest, raw)))
+        return map(encode_result, self._instance.agreed().result(party, decode(ResultRequest, raw)))
 
     def _party(self, context: grpc.ServicerContext) -> str:
         token = next((value for key, value in context.invocation_metadata() if key == TOKEN_METADATA), None)

@@ -27,23 +27,15 @@ class Shares:
         self._state = state
         self._journal = journal
         self._sealing_keys = sealing_keys
-        self.owners = tuple(sorted({owner for dataset in agreement.contract.datasets for owner in dataset.owners}))
         self._key: StateKey | None = None
         self._commitments: dict[str, str] = {}
         self._returned: dict[str, bytes] = {}
         self.history = History()
 
     @property
-    def restored(self) -> bool:
-        """Whether this instance holds the key and the history."""
-        return self._key is not None
-
-    def missing(self) -> tuple[str, ...]:
-        """Return the owners that have yet to take their share, or to hand it back."""
-        taken = self._journal.facts.shares_taken
-        if self._key is None:
-            return tuple(owner for owner in self.owners if owner not in self._returned)
-        return tuple(owner for owner in self.owners if owner not in taken)
+    def owners(self) -> tuple[str, ...]:
+        """Who holds a share: every owner of a dataset."""
+        return self._journal.session.terms.share_holders
 
     def begin(self) -> None:
         """Draw the key, once every party has activated, where no older key can be needed.
@@ -51,7 +43,7 @@ class Shares:
         As long as nobody has asked for a run, the history is known to be empty and a new key loses nothing. After
         that only the shares of the old key open it: no history is ever silently begun anew.
         """
-        if self._key is not None or self._journal.facts.runs:
+        if self._key is not None or self._journal.session.shares_return:
             return
         key = StateKey.generate(secrets.token_bytes)
         shares = key.split(self.owners, secrets.token_bytes)
@@ -73,9 +65,10 @@ class Shares:
                 "share.none", f"there is no share for {owner}", why="owners get one once all have activated",
                 remedy="wait until every party has activated the instance",
             )  # fmt: skip
-        committed = self._commitments.get(owner)
-        if committed is not None and owner not in self._journal.facts.shares_taken:
-            self._journal.append(ShareLeaf(party=owner, given="to_owner", share=committed))
+        with self._journal.lock:
+            committed = self._commitments.get(owner)
+            if committed is not None and owner not in self._journal.session.shares:
+                self._journal.append(ShareLeaf(party=owner, given="to_owner", share=committed))
         return sealed
 
     def give_back(self, owner: str, sealed: bytes, key: SealingKey) -> None:
@@ -83,18 +76,18 @@ class Shares:
 
         Raises ``Untrusted`` for another share than the log knows, and for a history that was rolled back.
         """
-        taken = self._journal.facts.shares_taken.get(owner)
-        if taken is None or self._key is not None:
-            raise OutOfOrder(
-                "share.not_awaited", "no share is awaited", why="this instance holds the state key already",
-                remedy="go on; nothing is missing",
-            )  # fmt: skip
-        share = open_sealed(SealedFor.RETURNED_SHARE, self._contract, key, sealed)
-        check_share(self._contract, owner, share, bytes.fromhex(taken.share))
-        self._returned[owner] = share
-        if set(self._returned) == set(self.owners):
-            self._open()
-        self._journal.append(ShareLeaf(party=owner, given="to_instance", share=taken.share))
+        with self._journal.lock:
+            committed = self._journal.session.share_commitments.get(owner, "")
+            if owner in self._journal.session.shares and self._journal.session.shares_return:
+                return  # handed back again, as the answer was lost
+            leaf = ShareLeaf(party=owner, given="to_instance", share=committed or "0" * 64)
+            self._journal.check(leaf)
+            share = open_sealed(SealedFor.RETURNED_SHARE, self._contract, key, sealed)
+            check_share(self._contract, owner, share, bytes.fromhex(committed))
+            self._returned[owner] = share
+            if set(self._returned) == set(self.owners):
+                self._open()
+            self._journal.append(leaf)
 
     def _open(self) -> None:
         key = StateKey.join(self.owners, self._returned)
@@ -104,7 +97,7 @@ class Shares:
                 "state.missing", "the secret state is not in the folder", why="the folder was not kept whole",
                 remedy="restore it whole; without it the contract ends here",
             )  # fmt: skip
-        at_least = 1 + self._journal.facts.releases
+        at_least = 1 + self._releases()
         _, plaintext = open_state(key, contract=self._contract, at_least=at_least, sealed=sealed)
         self.history = History.from_bytes(plaintext)
         self._key = key
@@ -113,12 +106,15 @@ class Shares:
     def remember(self, question: bytes, release: Release) -> None:
         """Put a release into the history, on disk before its event is in the log."""
         history = self.history.remember(question, release)
-        self._keep(history, version=2 + self._journal.facts.releases)
+        self._keep(history, version=2 + self._releases())
         self.history = history
 
     def repeat(self) -> None:
         """Seal the history as it is as the next version: a run ended that adds nothing to it."""
-        self._keep(self.history, version=2 + self._journal.facts.releases)
+        self._keep(self.history, version=2 + self._releases())
+
+    def _releases(self) -> int:
+        return sum(run.stage == "released" for run in self._journal.session.runs)
 
     def _keep(self, history: History, *, version: int) -> None:
         if self._key is None:

@@ -107,6 +107,14 @@ class Session:
     time: str | None = None
     destroyed: bool = False
 
+    @property
+    def shown(self) -> State | Literal["permitted", "released"]:
+        """The word that a status tells: the state, and once loaded how far the runs are if there are any."""
+        stages = {run.stage for run in self.runs}
+        if self.state != "loaded" or stages <= {"requested"}:
+            return self.state
+        return "permitted" if "permitted" in stages else "loaded" if "requested" in stages else "released"
+
     def upload(self, upload: str) -> Upload | None:
         """Return the upload with this id (hex), or None."""
         return next((known for known in self.uploads if known.upload == upload), None)

@@ -483,7 +483,7 @@ def test_a_call_that_is_cancelled_at_once_leaves_no_loader_behind(active: Room) 
     before = len(us.children(recursive=True))
     for _ in range(5):
         header, key, *_ = active.sealed_upload("north", [ipc(rows_of(0, 20))])
-        replies = instance.upload("north", iter([active.opening("north", header, key)]))
+        replies = instance.agreed().upload("north", iter([active.opening("north", header, key)]))
         assert next(replies).durable == 0
         replies.close()
     for _ in range(100):

@@ -31,7 +31,7 @@ def test_nothing_runs_after_a_restart_before_all_shares_are_back(tmp_path: Path)
         room.return_share("north")
         with pytest.raises(OutOfOrder) as refused:
             room.request()
-        assert refused.value.code == "run.shares"
+        assert refused.value.code == "session.state"
 
 
 def test_a_share_that_is_not_the_one_given_is_refused(tmp_path: Path) -> None:
@@ -53,14 +53,14 @@ def test_an_end_without_warning_loses_nothing_signed(tmp_path: Path, stage: str)
         run = _advance(room, stage)
         instance = room.instance
         assert instance is not None
-        before = instance._journal.log.leaves()
+        before = instance._agreed.journal.log.leaves()
         copy = tmp_path / "copy"
         shutil.copytree(tmp_path / "now", copy)  # what a SIGKILL leaves on disk at this moment
         room.stop()
         room.folder = copy
         room.start()
         assert room.instance is not None
-        assert room.instance._journal.log.leaves()[: len(before)] == before
+        assert room.instance._agreed.journal.log.leaves()[: len(before)] == before
         if stage == "agreed":
             room.to_loaded()
         else:

@@ -1,0 +1,81 @@
+"""How a contract ends here: because a party left, or because its time is over and nobody waits for a result.
+
+Either way the log says so and the process that holds the keys ends. That all runs are used up ends nothing:
+docs/adr/0019 says why.
+"""
+
+from collections.abc import Callable
+
+from mpc.canonical import parse_json, parse_time, sha256
+from mpc.contract.consent import check_in_force
+from mpc.contract.statements import Withdrawal
+from mpc.contract.terms import Contract
+from mpc.coordinator.authentication import require_party
+from mpc.coordinator.journal import Journal
+from mpc.errors import Forbidden
+from mpc.receipts.leaves import DestructionLeaf, WithdrawalLeaf
+from mpc.signing import Purpose, VerifyingKey, open_envelope
+
+
+class Ending:
+    """The end of one contract in one instance; ``on_end`` ends the process."""
+
+    def __init__(self, contract: Contract, journal: Journal, *, instance: str, on_end: Callable[[], None]) -> None:
+        self._contract = contract
+        self._journal = journal
+        self._instance = instance
+        self._on_end = on_end
+        self._fetched: set[tuple[int, str]] = set()
+
+    def require_in_force(self, time: str) -> None:
+        """Refuse a statement that was signed at a ``time`` when the contract was not in force.
+
+        One that was signed after the contract's last moment is how the instance learns that it is over: it has no
+        clock of its own. The caller has verified that a party signed it for this contract and this instance.
+        """
+        try:
+            check_in_force(self._contract, parse_time(time))
+        except Forbidden:
+            self._expire()
+            raise
+
+    def fetched(self, party: str, run: int) -> None:
+        """Note that the whole result of ``run`` was handed to ``party``.
+
+        Nothing ends here, even if the contract has expired: the party looks at the log before it keeps the result.
+        """
+        self._fetched.add((run, party))
+
+    def withdraw(self, party: str, key: VerifyingKey, envelope: bytes) -> None:
+        """Take a party's leave."""
+        opened = open_envelope(envelope, Purpose.WITHDRAWAL, (key,))
+        withdrawal = parse_json(Withdrawal, opened.body, what="the withdrawal")
+        require_party(party, withdrawal.party, "withdrawal")
+        if withdrawal.contract != self._journal.session.terms.contract:
+            raise Forbidden(
+                "withdrawal.contract", "the withdrawal is from another contract", why="its digest differs",
+                remedy="withdraw from this contract", field="contract",
+            )  # fmt: skip
+        self._journal.append(
+            WithdrawalLeaf(party=party, envelope=sha256(envelope).hex()),
+            DestructionLeaf(instance=self._instance, reason="withdrawn"),
+            statements=(envelope,),
+        )
+        self._on_end()
+
+    def _expire(self) -> None:
+        with self._journal.lock:
+            if self._journal.session.state == "ended" or self._owed():
+                return
+            self._journal.append(DestructionLeaf(instance=self._instance, reason="expired"))
+        self._on_end()
+
+    def _owed(self) -> bool:
+        """Tell whether a run is at work, or a recipient has not fetched a result from this instance."""
+        session = self._journal.session
+        return any(
+            run.stage == "permitted" or (run.number, recipient) not in self._fetched
+            for run in session.runs
+            if run.stage != "requested"
+            for recipient in session.terms.computations[run.computation].recipients
+        )

@@ -1,0 +1,90 @@
+"""How a contract ends: by a signed time past its last moment, and never while a recipient waits for a result."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mpc.canonical import canonical_json
+from mpc.contract.statements import RunRequest
+from mpc.errors import Exhausted, Forbidden, OutOfOrder
+from mpc.receipts.leaves import DestructionLeaf, parse_leaf
+from mpc.signing import Purpose
+from tests.coordinator.room import Room, computation, room_in
+
+TOO_LATE = "2028-01-01T00:00:00Z"  # the room's contract is valid until then
+TEXT = "SELECT grp, count(*) AS patients FROM patients GROUP BY grp"
+
+
+def ask_too_late(room: Room, **lies: Any) -> None:
+    member = room.members["university"]
+    assert member.attested is not None
+    request = RunRequest(
+        contract=room.digest.hex(), party="university", instance=member.attested.instance.hex(),
+        computation="by_group", parameters={}, time=TOO_LATE,
+    ).model_copy(update=lies)  # fmt: skip
+    with pytest.raises(Forbidden) as refused:
+        member.at.request_run(member.signing.envelope(Purpose.REQUEST, canonical_json(request)))
+    assert refused.value.code == ("statement.instance" if lies else "contract.expired")
+
+
+def last_leaf(room: Room) -> object:
+    assert room.instance is not None
+    assert room.instance._agreed is not None
+    return parse_leaf(room.instance._agreed.journal.log.leaves()[-1])
+
+
+def test_a_time_past_the_contract_ends_the_instance_and_the_folder(tmp_path: Path) -> None:
+    with room_in(tmp_path) as room:
+        room.to_loaded()
+        assert room.keys is not None
+        instance = room.keys.instance.hex()
+        ask_too_late(room)
+        assert room.ended == [True]
+        assert last_leaf(room) == DestructionLeaf(instance=instance, reason="expired")
+        with pytest.raises(OutOfOrder) as ended:
+            room.request()
+        assert ended.value.code == "contract.ended"
+        room.stop()
+        with pytest.raises(OutOfOrder) as refused:
+            room.start()
+        assert refused.value.code == "contract.ended"
+
+
+def test_a_late_statement_about_another_instance_ends_nothing(tmp_path: Path) -> None:
+    with room_in(tmp_path) as room:
+        room.to_loaded()
+        ask_too_late(room, instance="ab" * 32)
+        assert room.ended == []
+        room.request()
+
+
+def test_no_result_is_lost_to_the_end_of_the_contract(tmp_path: Path) -> None:
+    terms = [computation("by_group", TEXT, recipients=["north", "university"])]
+    with room_in(tmp_path, computations=terms) as room:
+        room.to_loaded()
+        run = room.run()
+        room.result(run)
+        ask_too_late(room)
+        assert room.ended == []  # north has not fetched its own
+        release, _ = room.result(run, "north")
+        assert release.failure is None
+        assert room.ended == []  # and looks at the log before it keeps it
+        ask_too_late(room)
+        assert room.ended == [True]
+        assert isinstance(last_leaf(room), DestructionLeaf)
+
+
+def test_using_up_all_runs_ends_nothing_and_results_stay(tmp_path: Path) -> None:
+    with room_in(tmp_path, computations=[computation("by_group", TEXT, runs=1, unattended=1)]) as room:
+        room.to_loaded()
+        run = room.run()
+        first, _ = room.result(run)
+        with pytest.raises(Exhausted):
+            room.request()
+        assert room.ended == []
+        room.restart()
+        room.back_after_restart()
+        again, _ = room.result(run)
+        assert again == first
+        assert room.members["north"].at.status().state == "released"
