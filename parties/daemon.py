@@ -5,20 +5,17 @@ killed at any moment: on its next start it asks the coordinator how things stand
 API) hand it work with ``ask``, which runs between two steps.
 """
 
-import fcntl
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import structlog
 
-from mpc.errors import Exhausted, Forbidden, Misconfigured, OutOfOrder, Refusal, Unavailable
+from mpc.errors import Forbidden, Misconfigured, OutOfOrder, Refusal, Unavailable
 from mpc.evidence.appraisal import Exceptions
 from mpc.messages import StatusReply
 from parties import decisions
@@ -29,33 +26,10 @@ from parties.decisions import Action, Situation, decide
 from parties.keys import Keys
 from parties.ledger import Agreed, Ledger
 from parties.signatory import CONFIRMATION_CHARACTERS, Signatory, input_owners
+from parties.trouble import Pace, Trouble, is_about_the_connection
 
 Answer = TypeVar("Answer")
 log = structlog.get_logger("sealroom.party")
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How eagerly the daemon tries, in seconds; failures double ``first_retry`` up to ``last_retry``.
-
-    ``patience`` is how often the same action is tried while its state is "not yet", before a person is asked.
-    """
-
-    first_retry: float = 0.1
-    last_retry: float = 15.0
-    consents: float = 0.25
-    watch: float = 20.0
-    patience: int = 10
-
-
-@dataclass
-class Trouble:
-    """Refusals that a person has to see: ``blocked`` by action, and the ``last`` of all, None after a success."""
-
-    blocked: dict[Action, Refusal] = field(default_factory=dict)
-    last: Refusal | None = None
-    failures: int = 0
-    tried: dict[Action, int] = field(default_factory=dict)
 
 
 class Daemon:
@@ -139,10 +113,7 @@ class Daemon:
         except Refusal as refusal:
             self._refused(action, refusal)
         else:
-            self.trouble.failures = 0
-            self.trouble.tried.pop(action, None)
-            if action not in _IDLE:
-                self.trouble.last = None
+            self.trouble.passed(action)
         return action
 
     def _perform(self, action: Action) -> None:
@@ -180,30 +151,19 @@ class Daemon:
             self._talk.forget_token()
             return
         log.info("refused", action=type(action).__name__, code=refusal.code)
-        if trouble.last is None or trouble.last.code != refusal.code:
+        if not trouble.is_told(refusal):
             told = {"code": refusal.code, "what": refusal.what, "why": refusal.why, "remedy": refusal.remedy}
             self._record("refused", action=type(action).__name__, **told)
-        trouble.last = refusal
-        if self._may_pass(action, refusal):
+        if trouble.may_pass(action, refusal, self._pace):
             self._look_again(action, refusal)
-            trouble.failures += 1
-            self._pause(min(self._pace.first_retry * 2 ** min(trouble.failures - 1, 16), self._pace.last_retry))
-        else:
-            trouble.blocked[action] = refusal
-
-    def _may_pass(self, action: Action, refusal: Refusal) -> bool:
-        """Whether the same action may succeed later although nobody here changes anything."""
-        if isinstance(refusal, Unavailable) or isinstance(action, _ABOUT_THE_CONNECTION):
-            return True
-        tried = self.trouble.tried[action] = self.trouble.tried.get(action, 0) + 1
-        return isinstance(refusal, OutOfOrder | Exhausted) and tried <= self._pace.patience
+            self._pause(trouble.wait_seconds(self._pace))
 
     def _look_again(self, action: Action, refusal: Refusal) -> None:
         """Forget the last status; end the conversation unless it was a fault of the network."""
         if self._talk is None:
             return
         self._talk.status = None
-        if not isinstance(refusal, Unavailable) and not isinstance(action, _ABOUT_THE_CONNECTION):
+        if not isinstance(refusal, Unavailable) and not is_about_the_connection(action):
             return
         try:
             same = self._talk.is_same_instance()
@@ -418,15 +378,6 @@ class Daemon:
                 future.set_exception(failure)
 
 
-_IDLE = (decisions.Watch(), decisions.Rest())
-_ABOUT_THE_CONNECTION = (
-    decisions.Connect,
-    decisions.ExchangeConsents,
-    decisions.Appraise,
-    decisions.Authenticate,
-)
-
-
 def _step(talk: Conversation, action: Action) -> None:
     """Do what one method of the conversation does."""
     match action:
@@ -448,18 +399,3 @@ def _step(talk: Conversation, action: Action) -> None:
             talk.renew_receipt(run)
         case _:
             raise AssertionError(f"nobody performs {action}")
-
-
-@contextmanager
-def sole_use(config: Config) -> Iterator[None]:
-    """Hold the state folder for this process alone; two daemons on one ledger would sign twice."""
-    config.party.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (config.party.state / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Misconfigured(
-                "state.in_use", "another daemon uses this state folder", why="one party has one daemon",
-                remedy="stop the other one, or give this one another [party] state", field=str(config.party.state),
-            ) from None  # fmt: skip
-        yield

@@ -1,5 +1,6 @@
 """`sealroom party serve`: the daemon's loop and its local API in one process, until it is told to end."""
 
+import fcntl
 import os
 import socket
 import threading
@@ -16,9 +17,10 @@ from mpc.errors import Misconfigured
 from parties.api import Api
 from parties.channel import Clock, Deadlines
 from parties.config import Config
-from parties.daemon import Daemon, Pace, sole_use
+from parties.daemon import Daemon
 from parties.keys import load_keys
 from parties.ledger import Ledger
+from parties.trouble import Pace
 
 _SOCKET_PATH_MAX_BYTES = 107
 log = structlog.get_logger("sealroom.party")
@@ -112,3 +114,18 @@ def _private_socket(path: Path) -> Iterator[socket.socket]:
     finally:
         listening.close()
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def sole_use(config: Config) -> Iterator[None]:
+    """Hold the state folder for this process alone; two daemons on one ledger would sign twice."""
+    config.party.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (config.party.state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Misconfigured(
+                "state.in_use", "another daemon uses this state folder", why="one party has one daemon",
+                remedy="stop the other one, or give this one another [party] state", field=str(config.party.state),
+            ) from None  # fmt: skip
+        yield

@@ -8,8 +8,8 @@ from typing import Any
 
 from mpc.canonical import sha256
 from parties.client import Client
-from parties.daemon import Pace
 from parties.service import Service, now, serve
+from parties.trouble import Pace
 
 PATIENCE_SECONDS = 60
 PACE = Pace(first_retry=0.05, last_retry=0.5, consents=0.05, watch=5.0)
