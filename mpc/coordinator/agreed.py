@@ -147,7 +147,7 @@ class Agreed:
         activation = parse_json(Activation, opened.body, what="the activation")
         require_party(party, activation.party, "activation")
         self._check_about(activation)
-        self.ending.require_in_force(activation.time)
+        self.ending.require_in_force(party, activation.time)
         with self.journal.lock:
             if party not in self.journal.session.activated:  # else it is sent again, as its answer was lost
                 self._check_replaced(activation)

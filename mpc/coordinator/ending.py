@@ -16,6 +16,8 @@ from mpc.errors import Forbidden
 from mpc.receipts.leaves import DestructionLeaf, WithdrawalLeaf
 from mpc.signing import Purpose, VerifyingKey, open_envelope
 
+_LATE_PARTIES = 2
+
 
 class Ending:
     """The end of one contract in one instance; ``on_end`` ends the process."""
@@ -25,17 +27,19 @@ class Ending:
         self._journal = journal
         self._instance = instance
         self._on_end = on_end
+        self._late: set[str] = set()
         self._fetched: set[tuple[int, str]] = set()
 
-    def require_in_force(self, time: str) -> None:
-        """Refuse a statement that was signed at a ``time`` when the contract was not in force.
+    def require_in_force(self, party: str, time: str) -> None:
+        """Refuse a statement that ``party`` signed at a ``time`` when the contract was not in force.
 
-        One that was signed after the contract's last moment is how the instance learns that it is over: it has no
-        clock of its own. The caller has verified that a party signed it for this contract and this instance.
+        Statements of two parties from after the contract's last moment are how the instance learns that it is over:
+        it has no clock, and one party's may be wrong. The caller has verified the signature, contract and instance.
         """
         try:
             check_in_force(self._contract, parse_time(time))
         except Forbidden:
+            self._late.add(party)
             self._expire()
             raise
 
@@ -65,7 +69,7 @@ class Ending:
 
     def _expire(self) -> None:
         with self._journal.lock:
-            if self._journal.session.state == "ended" or self._owed():
+            if len(self._late) < _LATE_PARTIES or self._journal.session.state == "ended" or self._owed():
                 return
             self._journal.append(DestructionLeaf(instance=self._instance, reason="expired"))
         self._on_end()

@@ -93,7 +93,7 @@ class Runs:
         request = parse_json(RunRequest, opened.body, what="the request")
         require_party(party, request.party, "request")
         self._check_about(request)
-        self._ending.require_in_force(request.time)
+        self._ending.require_in_force(party, request.time)
         computation = self._computation(request.computation)
         check_parameters(computation.parameters, request.parameters)
         with self._journal.lock:
@@ -111,7 +111,7 @@ class Runs:
         permit = parse_json(Permit, opened.body, what="the permit")
         require_party(party, permit.party, "permit")
         self._check_about(permit)
-        self._ending.require_in_force(permit.time)
+        self._ending.require_in_force(party, permit.time)
         with self._journal.lock:
             self._check_permit(permit)
             if self._journal.leaves(PermitLeaf, run=permit.run, party=party, instance=permit.instance):
