@@ -248,7 +248,7 @@ class Scenario:
         for name in sorted(wanted.symmetric_difference(cards)):
             absent = name in wanted
             raise Misconfigured(
-                "scenario.party", f"{name} has no key file" if absent else f"{name} is no party of the scenario",
+                "scenario.party", f"no card is given for {name}" if absent else f"{name} is no party of the scenario",
                 why="every party of the scenario, and no other, brings its public keys",
                 remedy=f"give --party {name}=FILE.pub" if absent else f"choose among {', '.join(sorted(wanted))}",
                 field="parties",
