@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mpc.measurement import measure
 from mpc.receipts.verification import VerifiedReceipt, verify_receipt
 from tests.parties.conftest import MARKS, contract_of
 from tests.parties.coordinators import CODE_DIGEST, Boot, Process, Vouching
-from tests.parties.gathering import Gathering, gathered
+from tests.parties.gathering import PATIENCE_SECONDS, Gathering, gathered
 
 pytestmark = pytest.mark.slow
 
@@ -195,6 +196,18 @@ def test_a_person_leaves_and_the_keys_go(boot: Boot, member: Callable[..., Any],
         assert ledger.share(bytes.fromhex(digest)) is None
 
 
+def arriving(folder: Path, earlier: tuple[str, ...]) -> str:
+    """Return the id of the upload of north's whose first chunks just became durable, as the disk shows at once."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end:
+        for durable in folder.glob("vault/*/durable"):
+            upload = durable.parent
+            if upload.name not in earlier and durable.stat().st_size and b"north" in (upload / "header").read_bytes():
+                return upload.name
+        time.sleep(0.002)
+    raise AssertionError("nothing arrived")
+
+
 def test_a_party_and_then_the_coordinator_die_in_the_middle_of_an_upload(
     tmp_path: Path, member: Callable[..., Any], cards: Any
 ) -> None:
@@ -214,15 +227,11 @@ def test_a_party_and_then_the_coordinator_die_in_the_middle_of_an_upload(
     ]
     with gathered(north.config, *(each.config for each in others)) as party:
         digest = bytes.fromhex(party.sign_all(raw))
-
-        def is_sending() -> bool:
-            sending = party.clients["north"].status()["sending"]
-            return bool(sending) and sending[0]["chunks_durable"] > 0
-
-        party.until(is_sending)
+        first = arriving(tmp_path / "coordinator", ())
+        party.services["north"].daemon.stop()
         party.stop("north")
         party.start(north.config)
-        party.until(is_sending)
+        arriving(tmp_path / "coordinator", (first,))
         coordinator.kill()
         coordinator = Process(tmp_path / "coordinator", address=address)
         party.until(lambda: loaded(party))
