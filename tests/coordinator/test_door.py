@@ -481,9 +481,10 @@ def test_a_call_that_is_cancelled_at_once_leaves_no_loader_behind(active: Room) 
     instance, us = active.instance, psutil.Process()
     assert instance is not None
     before = len(us.children(recursive=True))
+    active.members["south"].uploads.clear()
     for _ in range(5):
-        header, key, *_ = active.sealed_upload("north", [ipc(rows_of(0, 20))])
-        replies = instance.agreed().upload("north", iter([active.opening("north", header, key)]))
+        header, key, *_ = active.sealed_upload("south", [ipc(rows_of(0, 20))])  # whose calls have all ended
+        replies = instance.agreed().upload("south", iter([active.opening("south", header, key)]))
         assert next(replies).durable == 0
         replies.close()
     for _ in range(100):
