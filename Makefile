@@ -21,14 +21,14 @@ demo: $(INSTALLED) ## two hospitals and a university get one joint answer, as re
 	$(BIN)/sealroom demo
 
 test: $(INSTALLED) ## the whole test suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15
 
 check: $(INSTALLED) ## style, types, layers, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15
 
 format: $(INSTALLED) ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
