@@ -167,6 +167,38 @@ def test_offsets_out_of_range_refuse_before_anything_reads_them() -> None:
         list(loaded_table(terms, "north", lambda: [rows]).batches())
 
 
+@given(
+    offsets=st.lists(st.integers(-3, 12), min_size=2, max_size=6),
+    data=st.one_of(st.binary(max_size=10), st.text(alphabet="ab", max_size=10).map(str.encode)),
+    start=st.integers(0, 2),
+    validity=st.one_of(st.none(), st.binary(min_size=1, max_size=1)),
+)
+def test_text_passes_exactly_where_full_validation_passes_it(
+    offsets: list[int], data: bytes, start: int, validity: bytes | None
+) -> None:
+    length = max(len(offsets) - 1 - start, 0)
+    buffers = [
+        None if validity is None else pa.py_buffer(validity),
+        pa.py_buffer(np.array(offsets, np.int32)),
+        pa.py_buffer(data),
+    ]
+    try:
+        texts = pa.Array.from_buffers(pa.utf8(), length, buffers, offset=min(start, len(offsets) - 1))
+        batch = pa.record_batch([texts], names=["word"])
+    except pa.ArrowInvalid:
+        return
+    try:
+        batch.validate(full=True)
+        valid = True
+    except (pa.ArrowInvalid, pa.ArrowIndexError):
+        valid = False
+    try:
+        well_formed(batch, batch.schema)
+        assert valid
+    except Malformed:
+        assert not valid
+
+
 def test_text_that_is_not_utf8_refuses() -> None:
     terms = dataset()
     text = pa.Array.from_buffers(
