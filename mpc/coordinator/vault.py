@@ -93,10 +93,13 @@ class VaultFile:
             self._descriptor = self._count = -1
 
     def cut(self) -> None:
-        """Drop what is not durable, as its sender will send it again."""
+        """Drop what is not durable, as its sender will send it again, and give back what was reserved and not used."""
         with self._lock:
             del self._places[self.durable :]
             self._end = self._places[-1].offset + self._places[-1].length if self._places else 0
+            if self._descriptor >= 0:
+                os.ftruncate(self._descriptor, self._end)
+                self._reserved = self._end
 
     def _reserve(self, end: int) -> None:
         # Ahead, so that a full disk refuses before it tears a chunk.

@@ -123,3 +123,9 @@ def test_rows_above_the_resident_limit_are_streamed_from_the_vault(tmp_path: Pat
 def test_contract_helper_is_canonical() -> None:
     members = {name: Member(name) for name in ("north", "south", "university")}
     assert contract_of(members) == contract_of(members)
+
+
+def test_what_was_reserved_for_an_upload_is_given_back_once_it_is_loaded(room: Room) -> None:
+    room.upload("north", [rows_of(0, 50)])
+    (chunks,) = room.folder.glob("vault/*/chunks")
+    assert chunks.stat().st_size < 1 << 20
