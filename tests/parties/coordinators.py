@@ -6,10 +6,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 from mpc.attesters import choose
+from mpc.coordinator.agreed import Agreed
 from mpc.coordinator.instance import Instance
 from mpc.coordinator.keys import InstanceKeys
 from mpc.coordinator.service import Serving, serve
@@ -24,8 +28,7 @@ class Boot:
     """One instance that serves; ``log`` is what it wrote."""
 
     def __init__(
-        self, folder: Path, *, address: str = "127.0.0.1:0", code_digest: bytes = CODE_DIGEST,
-        kind: type[Instance] = Instance,
+        self, folder: Path, *, address: str = "127.0.0.1:0", code_digest: bytes = CODE_DIGEST
     ) -> None:  # fmt: skip
         attester = choose("simulated")
         attester.measure(code_digest)
@@ -33,7 +36,7 @@ class Boot:
         telemetry = Telemetry(self.log)
         self.keys = InstanceKeys.generate()
         self.folder = folder
-        self.instance = kind(
+        self.instance = Instance(
             StateFolder(folder), self.keys, attester, clock=time.monotonic, telemetry=telemetry, on_end=lambda: None
         )
         self._serving: Serving = serve(self.instance, self.keys.tls, address, telemetry=telemetry)
@@ -44,19 +47,26 @@ class Boot:
         self.instance.close()
 
 
-class Vouching(Instance):
-    """An instance that drops every countersignature, and tells that somebody else vouches for each receipt."""
+@contextmanager
+def telling_only_of_countersignatures() -> Iterator[list[str]]:
+    """Coordinators booted within drop every countersignature, and tell that somebody else vouches for each receipt.
 
-    dropped = 0
+    Yields the parties whose countersignatures were dropped.
+    """
+    dropped: list[str] = []
+    honest = Agreed.status
 
-    def countersign(self, party: str, signed: Signed) -> CheckpointReply:  # noqa: ARG002 - dropped
-        type(self).dropped += 1
-        return CheckpointReply(self.log(LogRequest(0)).checkpoint)
+    def countersign(agreed: Agreed, party: str, _signed: Signed) -> CheckpointReply:
+        dropped.append(party)
+        return CheckpointReply(agreed.log(party, LogRequest(0)).checkpoint)
 
-    def status(self, party: str, request: StatusRequest) -> StatusReply:
-        reply = super().status(party, request)
+    def status(agreed: Agreed, party: str, request: StatusRequest) -> StatusReply:
+        reply = honest(agreed, party, request)
         runs = (replace(run, vouched=("elsewhere",)) if run.state == "released" else run for run in reply.runs)
         return replace(reply, runs=tuple(runs))
+
+    with patch.object(Agreed, "countersign", countersign), patch.object(Agreed, "status", status):
+        yield dropped
 
 
 class Process:
