@@ -140,7 +140,7 @@ class BenchmarkParty:
         start = time.perf_counter()
         self.talk.return_share()
         upload = self.party.ledger.uploads(self._agreed.digest)[-1]
-        self.talk.rewrap(upload.id)
+        self.talk.rewrap(upload.upload)
         return {"rewrap_ms": (time.perf_counter() - start) * 1000}
 
 
