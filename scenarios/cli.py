@@ -11,7 +11,7 @@ from parties.cli.options import Json
 from parties.cli.screen import PASSED, plain, show, show_data, tell, working
 
 if TYPE_CHECKING:
-    from mpc.evidence.claims import ReferenceValues
+    from mpc.evidence.reference_values import ReferenceValues
     from scenarios.rehearsal import Rehearsal
 
 app = typer.Typer(

@@ -44,7 +44,7 @@ from mpc.canonical import canonical_json, format_time
 from mpc.contract import terms
 from mpc.contract.document import parse_contract
 from mpc.errors import Malformed, Misconfigured
-from mpc.evidence.claims import ReferenceValues
+from mpc.evidence.reference_values import ReferenceValues
 from scenarios.columns import Column, boolean, category, date, decimal, integer, real, text, timestamp
 from scenarios.disclosure import ADS, CMS, DATASHIELD, SCQL, STANDARD
 from scenarios.questions import Computation, between, one_of, sql, statistics

@@ -130,7 +130,7 @@ def test_the_protocol_describes_every_payload_type_refusal_purpose_leaf_and_part
         assert f'| `"{sealed_for.value}"` |' in PROTOCOL
     for part in PARTS:
         assert f"`{part}`" in PROTOCOL
-    assert re.findall(r"^### (\w+)$", PROTOCOL, re.MULTILINE) == list(FORMATS)
+    assert re.findall(r"^### ([\w-]+)$", PROTOCOL, re.MULTILINE) == list(FORMATS)
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.__name__)

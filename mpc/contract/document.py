@@ -19,7 +19,8 @@ from mpc.contract.schemas import check_dataset, check_domains, check_set
 from mpc.contract.strictness import strictest
 from mpc.contract.terms import Computation, Contract, Party
 from mpc.errors import Malformed
-from mpc.evidence.claims import ReferenceValues, TpmReference
+from mpc.evidence.claims import TpmReference
+from mpc.evidence.reference_values import ReferenceValues
 from mpc.questions import CheckedQuestion, check_question
 
 __all__ = [

@@ -23,7 +23,8 @@ from mpc.contract.page import (
 )
 from mpc.contract.terms import Computation, Contract
 from mpc.errors import Misconfigured
-from mpc.evidence.claims import ReferenceValues, SimulatedReference
+from mpc.evidence.claims import SimulatedReference
+from mpc.evidence.reference_values import ReferenceValues
 from mpc.questions import CheckedQuestion
 from mpc.questions.terms import Parameter, SqlQuestion
 from mpc.questions.uses import ColumnUse

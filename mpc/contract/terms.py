@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from mpc.canonical import Base64, Hex32, Identifier, Term, Text, Timestamp, parse_time
-from mpc.evidence.claims import ReferenceValues
+from mpc.evidence.reference_values import ReferenceValues
 from mpc.questions.terms import Parameter, Question
 from mpc.table.schema import Dataset
 

@@ -17,8 +17,9 @@ from mpc.canonical import format_time, sha256
 from mpc.errors import Malformed, OutOfOrder, Refusal
 from mpc.evidence.binding import Transcript, parse_transcript
 from mpc.evidence.checks import NotBelieved, NotWanted, refusal_of
-from mpc.evidence.claims import Attestation, Check, Claims, ReferenceValues
+from mpc.evidence.claims import Attestation, Check, Claims
 from mpc.evidence.formats import FORMATS, parse_and_verify, roots_of
+from mpc.evidence.reference_values import ReferenceValues
 
 _WHAT = "the enclave is refused"
 _ABOUT_THE_CHANNEL = frozenset({"verified_at", "binding", "sealing_key", *(field.name for field in fields(Transcript))})
@@ -184,18 +185,23 @@ def compare_with(
         remedy="use an enclave of a kind that the contract lists, or agree on one that lists it",
     )  # fmt: skip
     if not fits:
-        return claims, (format_check, debug_check(claims))
+        return claims, (format_check, *careful_checks(claims))
     compared = [_compare_one(claims, reference, exceptions) for reference in fits]
     best, checks = min(compared, key=lambda pair: sum(not check.passed for check in pair[1]))
-    return best, (format_check, debug_check(claims), *checks)
+    return best, (format_check, *checks)
 
 
-def debug_check(claims: Claims) -> Check:
-    """Return the check that the enclave does not run in debug mode."""
-    return Check(
-        "debug", "off", "on" if claims.debug else "off", not claims.debug,
-        why="its host can read and change a debug enclave", remedy="start the enclave without debug",
+def careful_checks(claims: Claims, accepted: frozenset[str] = frozenset()) -> tuple[Check, ...]:
+    """Return the checks that hold without reference values: no debug mode, and what the format is careful about.
+
+    A check whose name is in ``accepted`` passes, and still shows what was found.
+    """
+    passed = not claims.debug or "debug" in accepted
+    debug = Check(
+        "debug", "off or accepted" if "debug" in accepted else "off", "on" if claims.debug else "off", passed,
+        why="debug enclave: its host can read and change it", remedy="start the enclave without debug",
     )  # fmt: skip
+    return debug, *FORMATS[claims.format].careful(claims, accepted)
 
 
 def _verified(attestation: Attestation, references: Sequence[ReferenceValues], at: datetime) -> Claims:
@@ -215,8 +221,10 @@ def _assessment(checks: tuple[Check, ...], claims: Claims) -> Assessment:
 def _compare_one(
     claims: Claims, reference: ReferenceValues, exceptions: Exceptions
 ) -> tuple[Claims, tuple[Check, ...]]:
+    accepted: frozenset[str] = frozenset(getattr(reference, "accepted", ()))
     claims, checks = FORMATS[reference.format].compare(claims, reference)
     return claims, (
+        *careful_checks(claims, accepted),
         *checks,
         *_measured_by_checks(claims, reference, exceptions),
         *_memory_checks(claims, reference, exceptions),

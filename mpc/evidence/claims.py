@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from mpc.canonical import Base64, Hex32, Identifier, Term, format_time
 
 MeasuredBy = Literal["hardware", "boot", "self"]
+Fact = str | int | bool | tuple[str, ...]
 PcrIndex = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]|1[0-9]|2[0-3])$")]
 
 BOOT_PCRS = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 9})
@@ -31,6 +32,15 @@ class Check:
     def as_data(self) -> dict[str, str | bool]:
         """Return the check as plain data, for ``--json``."""
         return {"check": self.name, "expected": self.expected, "found": self.found, "passed": self.passed}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the one who asks knows beside the files: the nonce, the bank of registers, the form of a certificate."""
+
+    nonce: bytes | None = None
+    bank: str | None = None
+    form: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ class Claims:
     """What evidence says after its signatures were believed; made only by a format's ``verify``.
 
     ``bound`` is the field that carries the transcript (64 bytes of report data, or 32 of qualifying data);
-    ``measurements`` holds raw digests by name, ``facts`` further claims as text. ``measured_by`` is what the evidence
+    ``measurements`` holds raw digests by name, ``facts`` further claims by name. ``measured_by`` is what the evidence
     shows by itself; comparing it with reference values may show more. ``valid_until`` is when its collateral expires.
     """
 
@@ -71,7 +81,7 @@ class Claims:
     memory_protected: bool
     debug: bool
     verified_at: datetime
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Fact] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     valid_until: datetime | None = None
 
@@ -86,8 +96,13 @@ class Claims:
             "debug": self.debug,
             "verified_at": format_time(self.verified_at),
             "valid_until": format_time(self.valid_until) if self.valid_until else None,
-            "facts": dict(self.facts),
+            "facts": plain_facts(self.facts),
         }
+
+
+def plain_facts(facts: Mapping[str, Fact]) -> dict[str, str | int | bool | list[str]]:
+    """Return facts as plain data, for ``--json``."""
+    return {name: list(fact) if isinstance(fact, tuple) else fact for name, fact in facts.items()}
 
 
 class SimulatedReference(Term):
@@ -130,6 +145,3 @@ class TpmReference(Term):
         if _NOTHING in self.boot_pcrs.values():
             raise ValueError("a register of boot_pcrs that holds zeros was not measured by the boot chain")
         return self
-
-
-ReferenceValues = Annotated[SimulatedReference | TpmReference, Field(discriminator="format")]

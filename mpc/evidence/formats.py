@@ -1,41 +1,27 @@
 """The formats of evidence that are understood: a new one is a module with these functions, and an entry here."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
 
 from mpc.errors import Malformed, Untrusted
 from mpc.evidence import simulated, tpm
 from mpc.evidence.chain import certificates_of
-from mpc.evidence.claims import Check, Claims, ReferenceValues, Shown
+from mpc.evidence.claims import Claims, Given
+from mpc.evidence.format import Format
+from mpc.evidence.reference_values import ReferenceValues
 from mpc.evidence.tpm_pieces import is_bare_quote, parse_pieces
 
 
-@dataclass(frozen=True)
-class Format:
-    """One format: ``parse`` believes nothing, ``verify`` believes signatures, ``compare`` looks at reference values.
-
-    ``roots`` gives the DER trust anchors that a reference names; ``gather`` takes evidence and endorsements as they
-    lie in files, and returns what ``parse`` would and the endorsements in DER; ``describe`` shows every field.
-    """
-
-    name: str
-    parse: Callable[[bytes], Any]
-    verify: Callable[..., Claims]
-    compare: Callable[[Claims, Any], tuple[Claims, tuple[Check, ...]]]
-    describe: Callable[[Any], tuple[Shown, ...]]
-    roots: Callable[[Any], tuple[bytes, ...]]
-    gather: Callable[[bytes, Sequence[bytes]], tuple[Any, tuple[bytes, ...]]]
-
-
-def _gather_simulated(raw: bytes, files: Sequence[bytes]) -> tuple[simulated.SimulatedEvidence, tuple[bytes, ...]]:
-    del files
+def _gather_simulated(
+    raw: bytes, files: Sequence[bytes], given: Given
+) -> tuple[simulated.SimulatedEvidence, tuple[bytes, ...]]:
+    del files, given
     return simulated.parse(raw), ()
 
 
-def _gather_tpm(raw: bytes, files: Sequence[bytes]) -> tuple[tpm.TpmEvidence, tuple[bytes, ...]]:
+def _gather_tpm(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[tpm.TpmEvidence, tuple[bytes, ...]]:
+    del given
     if is_bare_quote(raw):
         return parse_pieces(raw, files), ()
     return tpm.parse(raw), tuple(der for file in files for der in certificates_of(file))
@@ -46,12 +32,28 @@ def _no_roots(reference: ReferenceValues) -> tuple[bytes, ...]:
     return ()
 
 
+def _is_simulated(raw: bytes) -> bool:
+    return _parses(simulated.parse, raw)
+
+
+def _is_tpm(raw: bytes) -> bool:
+    return is_bare_quote(raw) or _parses(tpm.parse, raw)
+
+
+def _parses(parse: Callable[[bytes], object], raw: bytes) -> bool:
+    try:
+        parse(raw)
+    except Malformed:
+        return False
+    return True
+
+
 _ALL = (
     Format(
-        simulated.FORMAT, simulated.parse, simulated.verify, simulated.compare, simulated.describe,
-        roots=_no_roots, gather=_gather_simulated,
+        simulated.FORMAT, _is_simulated, simulated.parse, _gather_simulated, simulated.verify, simulated.compare,
+        simulated.describe, _no_roots,
     ),
-    Format(tpm.FORMAT, tpm.parse, tpm.verify, tpm.compare, tpm.describe, roots=tpm.roots, gather=_gather_tpm),
+    Format(tpm.FORMAT, _is_tpm, tpm.parse, _gather_tpm, tpm.verify, tpm.compare, tpm.describe, tpm.roots),
 )  # fmt: skip
 FORMATS: Mapping[str, Format] = MappingProxyType({chosen.name: chosen for chosen in _ALL})
 
@@ -82,21 +84,12 @@ def roots_of(references: Iterable[ReferenceValues]) -> tuple[bytes, ...]:
 
 def recognise(raw: bytes) -> str:
     """Return the name of the one format that ``raw`` is in, or raise ``Malformed``."""
-    names = [name for name, chosen in FORMATS.items() if _parses(chosen, raw)]
-    if is_bare_quote(raw):
-        names.append(tpm.FORMAT)
+    names = [name for name, chosen in FORMATS.items() if chosen.recognises(raw)]
     if len(names) != 1:
         raise Malformed(
-            "evidence.unrecognised", "the evidence is not recognised", why="it parses as none of the known formats",
+            "evidence.unrecognised", "the evidence is not recognised",
+            why="it has the form of none, or of several, of the known formats",
             remedy="name its format, or check that the file is whole", field="format",
-            expected=" or ".join(FORMATS), found="none",
+            expected=" or ".join(FORMATS), found=" and ".join(names) or "none",
         )  # fmt: skip
     return names[0]
-
-
-def _parses(chosen: Format, raw: bytes) -> bool:
-    try:
-        chosen.parse(raw)
-    except Malformed:
-        return False
-    return True

@@ -141,9 +141,10 @@ def verify(evidence: TpmEvidence, endorsements: Sequence[bytes], *, roots: Seque
 def compare(claims: Claims, reference: TpmReference) -> tuple[Claims, tuple[Check, ...]]:
     """Return the claims, completed by what the reference makes of them, and how they compare with it."""
     authority = sha256(_authority(reference)).hex()
+    found = claims.facts.get("authority", "none")
     checks = (
         Check(
-            "authority", authority, claims.facts.get("authority", "none"), claims.facts.get("authority") == authority,
+            "authority", authority, str(found), found == authority,
             why=f"another authority than {reference.issuer}'s vouches for the attestation key",
             remedy=f"enrol the machine's attestation key with {reference.issuer}",
         ),

@@ -9,31 +9,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hmac import compare_digest
-from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from mpc.canonical import JSON_MAX_BYTES
-from mpc.errors import Malformed, Refusal
-from mpc.evidence.appraisal import Exceptions, compare_with, debug_check
-from mpc.evidence.chain import certificates_of
+from mpc.errors import Forbidden, Malformed, Refusal
+from mpc.evidence.appraisal import Exceptions, careful_checks, compare_with
 from mpc.evidence.checks import NotBelieved, NotWanted, refusal_of
-from mpc.evidence.claims import Check, Claims, ReferenceValues, Shown
+from mpc.evidence.claims import Check, Claims, Given, Shown, plain_facts
+from mpc.evidence.format import Document, Format, Stage
 from mpc.evidence.formats import format_named, recognise, roots_of
+from mpc.evidence.reference_values import ReferenceValues
 
-Stage = Literal["parse", "verify", "appraise"]
 _WHAT = "the evidence is refused"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``stage`` is the last one that was reached; ``refusal`` is None when the evidence is accepted."""
+    """``stage`` is the last one that was reached; ``refusal`` is None when the evidence is accepted.
+
+    ``fields`` are those of the evidence, believed or not; ``claims`` is what was believed. For what is no evidence
+    ``document`` holds what was read.
+    """
 
     stage: Stage
     format: str | None
     checks: tuple[Check, ...]
     claims: Claims | None
     refusal: Refusal | None
+    fields: tuple[Shown, ...] = ()
+    document: Document | None = None
 
     @property
     def accepted(self) -> bool:
@@ -46,16 +51,22 @@ class Verdict:
         return "" if self.refusal is None else self.refusal.why
 
     def as_data(self) -> dict[str, object]:
-        """Return the verdict as plain data, for ``--json``."""
+        """Return the verdict as plain data, for ``--json``; ``fields`` was not verified, ``claims`` was."""
         return {
             "verdict": "accept" if self.accepted else "refuse",
             "stage": self.stage,
             "reason": self.reason,
             "format": self.format,
             "checks": [check.as_data() for check in self.checks],
-            "claims": self.claims.as_data() if self.claims else None,
+            "claims": self._believed(),
+            "fields": {shown.name: shown.value for shown in self.fields},
             "refusal": self.refusal.as_data() if self.refusal else None,
         }
+
+    def _believed(self) -> dict[str, object] | None:
+        if self.document is not None:
+            return {"kind": self.document.kind, "facts": plain_facts(self.document.facts)}
+        return self.claims.as_data() if self.claims else None
 
 
 def examine(
@@ -65,39 +76,41 @@ def examine(
     format: str | None = None,  # noqa: A002 - the field's and the option's word
     endorsements: Sequence[bytes] = (),
     roots: Sequence[bytes] = (),
-    nonce: bytes | None = None,
+    given: Given | None = None,
     references: Sequence[ReferenceValues] = (),
     exceptions: Exceptions | None = None,
 ) -> Verdict:
     """Return the verdict on evidence ``raw`` at the time ``at``; refusals are in it, not raised.
 
-    ``endorsements`` and ``roots`` are files as they lie (DER or PEM, or what else the format has); ``nonce`` is what
-    the evidence's own field has to hold; ``exceptions`` names the weaknesses that the caller accepts.
+    ``endorsements`` and ``roots`` are files as they lie (DER or PEM, or what else the format has); ``given`` is what
+    the caller knows beside them; ``exceptions`` names the weaknesses that the caller accepts.
     """
-    stage: Stage = "parse"
-    claims: Claims | None = None
+    given, name = given or Given(), format
     try:
-        format = format or recognise(raw)  # noqa: A001
-        chosen = format_named(format)
-        evidence, bridges = chosen.gather(raw, endorsements)
-        anchors = (*(der for root in roots for der in certificates_of(root)), *roots_of(references))
-        stage = "verify"
+        name = name or recognise(raw)
+        chosen = format_named(name)
+        extra = tuple(der for root in roots for der in chosen.anchors(root))
+        anchors = (*extra, *(roots_of(references) if references else chosen.pinned))
+        if chosen.document is not None:
+            document = chosen.document(raw, endorsements, given, roots=anchors, at=at)
+            if document is not None:
+                return _judged(document.reaches, name, document.checks, document=document)
+        evidence, bridges = chosen.gather(raw, endorsements, given)
+    except Refusal as refusal:
+        return _refused(name, refusal)
+    fields = chosen.describe(evidence)
+    try:
         claims = chosen.verify(evidence, bridges, roots=anchors, at=at)
     except Refusal as refusal:
-        made = refusal.checks if isinstance(refusal, NotBelieved | NotWanted) else ()
-        return Verdict(stage, format, made, claims, refusal)
-    bound = () if nonce is None else (_nonce_check(claims, nonce),)
-    if any(not check.passed for check in bound):
-        return _judged(stage, claims, bound)
-    claims, wanted = _appraised(claims, references, exceptions or Exceptions())
-    return _judged("appraise", claims, (*bound, *wanted))
+        return _refused(name, refusal, fields, at_least="verify")
+    return _appraised(chosen, claims, fields, given=given, references=references, exceptions=exceptions or Exceptions())
 
 
 def show(raw: bytes, *, format: str | None = None, endorsements: Sequence[bytes] = ()) -> tuple[str, tuple[Shown, ...]]:  # noqa: A002
     """Return the format of ``raw`` and its fields, explained; nothing is verified. Raises ``Malformed``."""
     name = format or recognise(raw)
     chosen = format_named(name)
-    return name, chosen.describe(chosen.gather(raw, endorsements)[0])
+    return name, chosen.describe(chosen.gather(raw, endorsements, Given())[0])
 
 
 def parse_reference(raw: bytes) -> ReferenceValues:
@@ -123,20 +136,47 @@ def _nonce_check(claims: Claims, nonce: bytes) -> Check:
 
 
 def _appraised(
-    claims: Claims, references: Sequence[ReferenceValues], exceptions: Exceptions
-) -> tuple[Claims, tuple[Check, ...]]:
+    chosen: Format,
+    claims: Claims,
+    fields: tuple[Shown, ...],
+    *,
+    given: Given,
+    references: Sequence[ReferenceValues],
+    exceptions: Exceptions,
+) -> Verdict:
+    bound = () if given.nonce is None else (_nonce_check(claims, given.nonce),)
+    if any(not check.passed for check in bound):
+        return _judged("verify", chosen.name, (*claims.checks, *bound), claims=claims, fields=fields)
     if references:
-        return compare_with(claims, references, exceptions)
+        claims, wanted = compare_with(claims, references, exceptions)
+    else:
+        wanted = (*careful_checks(claims), _forgeable_check(claims, exceptions))
+    return _judged("appraise", chosen.name, (*claims.checks, *bound, *wanted), claims=claims, fields=fields)
+
+
+def _forgeable_check(claims: Claims, exceptions: Exceptions) -> Check:
     anybody = claims.facts.get("forgeable_by") == "anybody" and claims.format not in exceptions.accept_self_measured
-    forgeable = Check(
+    return Check(
         "forgeable", "evidence that not everybody can make", "anybody can make it" if anybody else "such evidence",
         not anybody, why="anybody can forge it", remedy="accept it by name, for trying things out only",
     )  # fmt: skip
-    return claims, (debug_check(claims), forgeable)
 
 
-def _judged(stage: Stage, claims: Claims, checks: tuple[Check, ...]) -> Verdict:
-    every = (*claims.checks, *checks)
-    failed = next((check for check in every if not check.passed), None)
-    refusal = None if failed is None else refusal_of(failed, every, what=_WHAT, genuine=stage == "appraise")
-    return Verdict(stage, claims.format, every, claims, refusal)
+def _judged(
+    stage: Stage, name: str, checks: tuple[Check, ...], *, claims: Claims | None = None,
+    fields: tuple[Shown, ...] = (), document: Document | None = None,
+) -> Verdict:  # fmt: skip
+    failed = next((check for check in checks if not check.passed), None)
+    refusal = None if failed is None else refusal_of(failed, checks, what=_WHAT, genuine=stage == "appraise")
+    return Verdict(stage, name, checks, claims, refusal, fields, document)
+
+
+def _refused(
+    name: str | None, refusal: Refusal, fields: tuple[Shown, ...] = (), *, at_least: Stage = "parse"
+) -> Verdict:
+    """Return the verdict that a refusal is: its kind tells at which stage it came."""
+    made = refusal.checks if isinstance(refusal, NotBelieved | NotWanted) else ()
+    stage: Stage = "appraise" if isinstance(refusal, Forbidden) else at_least
+    if stage == "parse" and isinstance(refusal, NotBelieved):
+        stage = "verify"
+    return Verdict(stage, name, made, None, refusal, fields)

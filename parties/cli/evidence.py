@@ -30,6 +30,11 @@ def verify_evidence(
     root: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A certificate that you trust.")] = None,
     at: Annotated[str | None, typer.Option(metavar="TIME", help="Judge as of this time; now when left out.")] = None,
     nonce: Annotated[str | None, typer.Option(metavar="HEX", help="What the evidence's own field has to hold.")] = None,
+    bank: Annotated[str | None, typer.Option(metavar="HASH", help="Bank of TPM registers, such as sha256.")] = None,
+    certificate_form: Annotated[
+        str | None,
+        typer.Option("--form", metavar="FORM", help="Form of an RA-TLS certificate: ccc, gramine, …"),
+    ] = None,
     reference: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="Reference values to compare with; any one may fit.")
     ] = None,
@@ -43,6 +48,7 @@ def verify_evidence(
     could have made. The exit code is that of the refusal.
     """
     from mpc.evidence.appraisal import Exceptions
+    from mpc.evidence.claims import Given
     from mpc.evidence.verdict import examine, parse_reference
 
     verdict = examine(
@@ -51,7 +57,7 @@ def verify_evidence(
         format=form,
         endorsements=[files.read(path, "the endorsement") for path in endorsements or []],
         roots=[files.read(path, "the root certificate") for path in root or []],
-        nonce=None if nonce is None else _hex(nonce),
+        given=Given(nonce=None if nonce is None else _hex(nonce), bank=bank, form=certificate_form),
         references=[parse_reference(files.read(path, "the reference values")) for path in reference or []],
         exceptions=Exceptions(frozenset(accept_self_measured or ()), frozenset(accept_visible_memory or ())),
     )

@@ -15,7 +15,7 @@ from mpc.canonical import canonical_json, sha256
 from mpc.errors import Malformed, Refusal
 from mpc.evidence import simulated
 from mpc.evidence.appraisal import Exceptions
-from mpc.evidence.claims import SimulatedReference, TpmReference
+from mpc.evidence.claims import Given, SimulatedReference, TpmReference
 from mpc.evidence.tpm_structures import parse_public
 from mpc.evidence.verdict import Verdict, examine, parse_reference, show
 from tests.evidence.tpm_forge import NOW, PCRS, Forge, ecc_public, sized
@@ -35,7 +35,7 @@ def judged(entry: dict[str, Any], **changed: Any) -> Verdict:
     arguments: dict[str, Any] = {
         "format": entry["format"],
         "at": datetime.fromisoformat(entry["verify_at"]) if entry["verify_at"] else NOW,
-        "nonce": bytes.fromhex(entry["given"]["nonce"]),
+        "given": Given(nonce=bytes.fromhex(entry["given"]["nonce"])),
         "endorsements": [read(name) for name in entry["endorsements"]],
     }
     return examine(read(entry["file"]), **(arguments | changed))
@@ -77,7 +77,7 @@ def test_no_flip_truncation_or_extension_of_an_accepted_vector_is_accepted(name:
     for position, raw in enumerate(originals):
         for changed in _changes(raw, step=1 if position < 3 else 3):
             given = [*originals[:position], changed, *originals[position + 1 :]]
-            verdict = examine(given[0], format="tpm", at=NOW, nonce=bytes.fromhex(one["given"]["nonce"]), endorsements=given[1:])  # fmt: skip  # noqa: E501
+            verdict = examine(given[0], format="tpm", at=NOW, given=Given(nonce=bytes.fromhex(one["given"]["nonce"])), endorsements=given[1:])  # fmt: skip  # noqa: E501
             # Not covered: letter case and line ends around the PEM key; the key itself is.
             if verdict.accepted:
                 assert files[position].endswith(".pem")
@@ -99,12 +99,12 @@ def _same_key(changed: bytes, raw: bytes) -> bool:
 
 
 def test_a_wrong_nonce_is_refused_while_verifying() -> None:
-    verdict = judged(entry("tpm-swtpm-ecc"), nonce=b"\x00\xff")
+    verdict = judged(entry("tpm-swtpm-ecc"), given=Given(nonce=b"\x00\xff"))
     assert (verdict.stage, verdict.reason) == ("verify", "wrong nonce")
     assert verdict.refusal is not None
     assert verdict.refusal.code == "evidence.nonce"
     assert [check.name for check in verdict.checks if not check.passed] == ["nonce"]
-    assert judged(entry("tpm-swtpm-ecc"), nonce=None).accepted
+    assert judged(entry("tpm-swtpm-ecc"), given=None).accepted
 
 
 def test_the_public_area_is_a_key_as_well_and_must_be_a_right_one() -> None:
