@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from asn1crypto import algos, core, pem, x509
@@ -56,6 +57,7 @@ class Certificate:
     signed: bytes
     signature: bytes
     algorithm: SignatureAlgorithm
+    serial: int
     issuer: bytes
     subject: bytes
     subject_text: str
@@ -95,6 +97,7 @@ class Chain:
         return min(certificate.not_after for certificate in self.certificates)
 
 
+@lru_cache(maxsize=128)  # the same few authorities stand in every chain, and parsing one takes milliseconds
 def parse_certificate(der: bytes) -> Certificate:
     """Return the certificate that ``der`` is, with nothing before or after it, or raise ``Malformed``."""
     if len(der) > CERTIFICATE_MAX_BYTES:
@@ -134,15 +137,15 @@ def verify_chain(
     """
     if len(others) > OTHERS_MAX_CERTIFICATES:
         raise _malformed("it comes with more certificates than any chain needs")
-    path = _path(leaf, others, roots, at)
+    path, whole = _path(leaf, others, roots, at)
     names = " or ".join(root.subject_text for root in roots) or "no root was given"
     checks.require(
         "certificate_path", expected=f"signed, step by step, by {names}",
-        found="no such path" if path is None else " <- ".join(step.subject_text for step in path),
-        passed=path is not None, why="wrong root: the chain does not lead to a pinned authority",
+        found=" <- ".join(step.subject_text for step in path), passed=whole,
+        why="" if whole else _why_not_whole(path, others),
         remedy="use a key that the named authority vouches for; authorities that evidence brings along do not count",
     )  # fmt: skip
-    chain = Chain(path or ())
+    chain = Chain(path)
     for depth, certificate in enumerate(chain.certificates):
         _check_validity(certificate, at, checks)
         _check_extensions(certificate, handled if depth == 0 else frozenset(), checks)
@@ -163,8 +166,8 @@ def is_signed_by(certificate: Certificate, issuer: Certificate) -> bool:
 
 def _path(
     leaf: Certificate, others: Sequence[Certificate], roots: Sequence[Certificate], at: datetime
-) -> tuple[Certificate, ...] | None:
-    """Return a shortest path to a root, through issuers in date where there are any.
+) -> tuple[tuple[Certificate, ...], bool]:
+    """Return a shortest path to a root, through issuers in date where there are any, and True; or how far one goes.
 
     Every certificate is followed at most once: a crowd of them that sign each other costs no more than its square.
     """
@@ -174,12 +177,19 @@ def _path(
     for path in waiting:  # which grows while it is read
         for root in anchors:
             if is_signed_by(path[-1], root):
-                return (*path, root)
+                return (*path, root), True
         for bridge in bridges:
             if bridge.der not in seen and is_signed_by(path[-1], bridge):
                 seen.add(bridge.der)
                 waiting.append((*path, bridge))
-    return None
+    return waiting[-1], False
+
+
+def _why_not_whole(path: tuple[Certificate, ...], others: Sequence[Certificate]) -> str:
+    last = path[-1]
+    if not others or (last.issuer == last.subject and is_signed_by(last, last)):
+        return "wrong root: the chain does not lead to a pinned authority"
+    return f"bad certificate signature: nothing that was given has signed {last.subject_text}"
 
 
 def _in_date_first(certificates: Sequence[Certificate], at: datetime) -> list[Certificate]:
@@ -188,12 +198,13 @@ def _in_date_first(certificates: Sequence[Certificate], at: datetime) -> list[Ce
 
 
 def _check_validity(certificate: Certificate, at: datetime, checks: Checks) -> None:
+    when = "not yet valid" if at < certificate.not_before else "expired"
     checks.require(
         "certificate_validity",
         expected=f"{format_time(certificate.not_before)} to {format_time(certificate.not_after)}",
         found=format_time(at),
         passed=certificate.not_before <= at <= certificate.not_after,
-        why="expired: a certificate does not cover the time of verification",
+        why=f"certificate {when}: it does not cover the time of verification",
         remedy="renew the certificate, or correct the clock",
     )  # fmt: skip
 
@@ -241,6 +252,7 @@ def _parsed(certificate: x509.Certificate, der: bytes) -> Certificate:
         signed=body.dump(),
         signature=_whole_octets(certificate["signature_value"]),
         algorithm=_algorithm(outer),
+        serial=body["serial_number"].native,
         issuer=body["issuer"].dump(),
         subject=body["subject"].dump(),
         subject_text=body["subject"].human_friendly or "unnamed",
