@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, StringConstraints, model_validator
 
 from mpc.canonical import Base64, Hex32, Identifier, Term, format_time
 
 MeasuredBy = Literal["hardware", "boot", "self"]
-Fact = str | int | bool | tuple[str, ...]
+Fact: TypeAlias = "str | int | bool | tuple[Fact, ...] | Mapping[str, Fact] | None"
+PlainFact: TypeAlias = "str | int | bool | list[PlainFact] | dict[str, PlainFact] | None"
 PcrIndex = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]|1[0-9]|2[0-3])$")]
 
 BOOT_PCRS = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 9})
@@ -100,9 +101,15 @@ class Claims:
         }
 
 
-def plain_facts(facts: Mapping[str, Fact]) -> dict[str, str | int | bool | list[str]]:
+def plain_facts(facts: Mapping[str, Fact]) -> dict[str, PlainFact]:
     """Return facts as plain data, for ``--json``."""
-    return {name: list(fact) if isinstance(fact, tuple) else fact for name, fact in facts.items()}
+    return {name: _plain(fact) for name, fact in facts.items()}
+
+
+def _plain(fact: Fact) -> PlainFact:
+    if isinstance(fact, Mapping):
+        return plain_facts(fact)
+    return [_plain(one) for one in fact] if isinstance(fact, tuple) else fact
 
 
 class SimulatedReference(Term):
