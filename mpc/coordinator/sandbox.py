@@ -115,6 +115,8 @@ def _prctl(option: int, value: int = 0) -> int:
 
 def _load_filter(seccomp: ModuleType) -> None:
     rules: Any = seccomp.SyscallFilter(seccomp.ERRNO(errno.EPERM))
+    # A filter is its thread's own unless it is asked to reach those that run already: they share all memory.
+    rules.set_attr(seccomp.Attr.CTL_TSYNC, 1)
     for name in _ALLOWED:
         _allow(rules, seccomp, name)
     # fork and vfork are clone without CLONE_THREAD. clone3 hides its flags from a filter: ENOSYS makes libc use clone.

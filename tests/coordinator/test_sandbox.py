@@ -69,6 +69,28 @@ def test_a_child_may_compute_in_threads() -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
+def test_threads_from_before_are_confined_as_well() -> None:
+    program = """
+import os, threading
+from mpc.coordinator import sandbox
+entered, found = threading.Event(), []
+def early():
+    entered.wait()
+    try:
+        open("/etc/passwd").close()
+    except PermissionError:
+        found.append("refused")
+thread = threading.Thread(target=early)
+thread.start()
+sandbox.enter(sandbox.Bounds(memory_mib=64, cpu_seconds=10, file_mib=0))
+entered.set()
+thread.join()
+os._exit(7 if found else 0)
+"""
+    done = _child(program)
+    assert done.returncode == 7, done.stderr.decode()
+
+
 def test_without_libseccomp_nothing_runs() -> None:
     program = """
 import sys
