@@ -98,9 +98,12 @@ class Chain:
 
 
 @lru_cache(maxsize=128)  # the same few authorities stand in every chain, and parsing one takes milliseconds
-def parse_certificate(der: bytes) -> Certificate:
-    """Return the certificate that ``der`` is, with nothing before or after it, or raise ``Malformed``."""
-    if len(der) > CERTIFICATE_MAX_BYTES:
+def parse_certificate(der: bytes, *, max_bytes: int = CERTIFICATE_MAX_BYTES) -> Certificate:
+    """Return the certificate that ``der`` is, with nothing before or after it, or raise ``Malformed``.
+
+    ``max_bytes`` is higher where a certificate carries evidence.
+    """
+    if len(der) > max_bytes:
         raise _malformed("it is over the limit of size")
     try:
         return _parsed(x509.Certificate.load(der, strict=True), der)
