@@ -2,11 +2,13 @@
 
 A ``RawTable`` has ``keys`` (group columns) and ``measures`` (output columns). For each measure and each subject
 domain that the computation touches, ``contributors`` tells per row how many distinct subjects stand behind the
-cell, in all and after taking away each single party.
+cell, in all and after taking away each single party. What some rules need beyond that stands beside: the size of a
+fitted model, and the largest single contributions to a magnitude.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,7 +21,17 @@ from mpc.table.plain import plain_table, read_table
 
 Counts = npt.NDArray[np.int64]
 
-MeasureKind = Literal["count", "sum", "mean", "spread", "quantile", "moment", "association", "test"]
+MeasureKind = Literal[
+    "count", "sum", "mean", "spread", "quantile", "moment", "association", "test", "rate", "concentration",
+    "inequality", "parameter", "uncertainty", "goodness", "survival",
+]  # fmt: skip
+"""What a measure is, by which rules know what they have to ask of it:
+
+``rate`` a proportion or ratio of counts; ``concentration`` an index of shares such as HHI, ``inequality`` Gini's;
+``parameter`` what a model estimates, ``goodness`` how well it fits, with its degrees of freedom (both need the model's
+size); ``uncertainty`` a standard error or a bound of an interval, with the source of its estimate; ``survival`` a step
+of a curve or of a risk table.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,12 +53,47 @@ class Contributors:
     """Distinct subjects of one ``domain`` behind each row of one measure; arrays have one entry a row.
 
     ``without[p]`` is the count after the contributions of party ``p`` are taken away; only parties that share the
-    domain with another owner are in it.
+    domain with another owner are in it. In a row that by its question is of one party alone, nothing is taken away.
+
+    A measure may have several of one domain, and then every rule holds for each: a quantile counts in all, at or below
+    and at or above; a survival step counts who is at risk, who has the event, and who leaves.
     """
 
     domain: str
     total: Counts
     without: Mapping[str, Counts]
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """On how much one fitted model rests. Observations are rows, subjects are distinct.
+
+    ``freedom`` are the residual degrees of freedom. ``smallest_level`` counts the subjects in the smallest level of any
+    category, boolean or binary outcome of the model, ``events`` the rows with the event (of a binary outcome: the rarer
+    value); None where the model has neither. ``without[p]`` is the size after party ``p``'s rows are taken away, and
+    itself has no ``without``.
+    """
+
+    parameters: int
+    observations: int
+    subjects: int
+    freedom: int
+    smallest_level: int | None = None
+    events: int | None = None
+    without: Mapping[str, "ModelSize"] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
+class Largest:
+    """Of what single ``unit`` contributed to each row of one measure, in absolute values: in all, and the two largest.
+
+    ``unit`` is ``subject`` or ``party``; arrays have one entry a row.
+    """
+
+    unit: Literal["subject", "party"]
+    total: npt.NDArray[np.float64]
+    first: npt.NDArray[np.float64]
+    second: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -59,6 +106,9 @@ class RawTable:
     ``public`` says that every dataset that was read is public (no subject to protect): only then may a measure
     come without contributors. ``complete`` says that every combination of the keys' declared values has a row, also
     those with nobody in them: only then does a row that is withheld whole keep its keys.
+
+    ``models`` are the fits that the table tells of: one for the whole table, or one for each row. ``largest`` gives,
+    for measures of magnitudes, their largest single contributions.
     """
 
     name: str
@@ -69,6 +119,8 @@ class RawTable:
     margins: Counts
     public: bool = False
     complete: bool = False
+    models: tuple[ModelSize, ...] = ()
+    largest: Mapping[str, tuple[Largest, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -91,7 +143,7 @@ class RawResult:
     presentation: Presentation = Presentation()
 
 
-_LABEL = "sealroom raw result v1"
+_LABEL = "sealroom raw result v2"
 _KEYS_MAX = 62  # margins are bits of a signed 64-bit number
 
 
@@ -138,7 +190,19 @@ def _plain(table: RawTable) -> list[Any]:
         _packed(table.margins),
         table.public,
         table.complete,
+        [_plain_model(model) for model in table.models],
+        {
+            measure: [
+                [one.unit, *(_packed_floats(each) for each in (one.total, one.first, one.second))] for one in each
+            ]
+            for measure, each in table.largest.items()
+        },
     ]
+
+
+def _plain_model(model: ModelSize) -> list[Any]:
+    counts = [model.parameters, model.observations, model.subjects, model.freedom, model.smallest_level, model.events]
+    return [*counts, {party: _plain_model(left) for party, left in model.without.items()}]
 
 
 def _read(plain: object) -> RawTable:
@@ -152,6 +216,8 @@ def _read(plain: object) -> RawTable:
             margins,
             bool() as public,
             bool() as complete,
+            list() as models,
+            dict() as largest,
         ]:
             cells = read_table(data)
         case _:
@@ -162,6 +228,10 @@ def _read(plain: object) -> RawTable:
     table = RawTable(
         name=name, keys=tuple(keys), measures=tuple(_read_measure(measure) for measure in measures), data=cells,
         contributors=contributors, margins=_unpacked(margins, cells.num_rows), public=public, complete=complete,
+        models=tuple(_read_model(model) for model in models),
+        largest={
+            measure: tuple(_read_largest(one, cells.num_rows) for one in _list(largest[measure])) for measure in largest
+        },
     )  # fmt: skip
     check_shape(table)
     return table
@@ -179,6 +249,34 @@ def check_shape(table: RawTable) -> None:
     for one in (one for each in table.contributors.values() for one in each):
         _check_counts(one, rows)
     _check_margins(table, rows)
+    if len(table.models) not in {0, 1, rows}:
+        raise _malformed("models")
+    for model in table.models:
+        _check_model(model)
+    if not set(table.largest) <= set(measures):
+        raise _malformed("largest")
+    for each in table.largest.values():
+        for largest in each:
+            _check_largest(largest, rows)
+
+
+def _check_model(model: ModelSize) -> None:
+    counts = [model.parameters, model.observations, model.subjects]
+    counts += [count for count in (model.smallest_level, model.events) if count is not None]
+    if min(counts) < 0 or any(left.without for left in model.without.values()):
+        raise _malformed("models")
+    for left in model.without.values():
+        if left.observations > model.observations or left.subjects > model.subjects:
+            raise _malformed("models")
+        _check_model(left)
+
+
+def _check_largest(largest: Largest, rows: int) -> None:
+    total, first, second = largest.total, largest.first, largest.second
+    if any(each.shape != (rows,) or not np.isfinite(each).all() for each in (total, first, second)):
+        raise _malformed("largest")
+    if (second < 0).any() or (second > first).any():
+        raise _malformed("largest")
 
 
 def _check_counts(one: Contributors, rows: int) -> None:
@@ -216,6 +314,37 @@ def _read_contributors(plain: object, rows: int) -> Contributors:
             raise _malformed("contributors")
 
 
+def _read_model(plain: object) -> ModelSize:
+    match plain:
+        case [
+            int() as parameters,
+            int() as observations,
+            int() as subjects,
+            int() as freedom,
+            None | int() as smallest,
+            None | int() as events,
+            dict() as without,
+        ]:
+            left = {_text(party): _read_model(one) for party, one in without.items()}
+            return ModelSize(parameters, observations, subjects, freedom, smallest, events, left)
+        case _:
+            raise _malformed("models")
+
+
+def _read_largest(plain: object, rows: int) -> Largest:
+    match plain:
+        case ["subject" | "party" as unit, total, first, second]:
+            return Largest(unit, *(_unpacked_floats(each, rows) for each in (total, first, second)))
+        case _:
+            raise _malformed("largest")
+
+
+def _text(plain: object) -> str:
+    if not isinstance(plain, str):
+        raise _malformed("party")
+    return plain
+
+
 def _read_order(plain: object) -> tuple[str, bool]:
     match plain:
         case [str() as column, bool() as descending]:
@@ -232,6 +361,16 @@ def _unpacked(raw: object, rows: int) -> Counts:
     if not isinstance(raw, bytes) or len(raw) != 8 * rows:
         raise _malformed("counts")
     return np.frombuffer(raw, dtype="<i8").astype(np.int64)
+
+
+def _packed_floats(values: npt.NDArray[np.float64]) -> bytes:
+    return np.ascontiguousarray(values, dtype="<f8").tobytes()
+
+
+def _unpacked_floats(raw: object, rows: int) -> npt.NDArray[np.float64]:
+    if not isinstance(raw, bytes) or len(raw) != 8 * rows:
+        raise _malformed("largest")
+    return np.frombuffer(raw, dtype="<f8").astype(np.float64)
 
 
 def _list(plain: object) -> list[Any]:

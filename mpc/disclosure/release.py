@@ -14,8 +14,9 @@ Status = Literal["pass", "review", "fail"]
 """SACRO's words: released whole, released for an output checker to look at, withheld in part or whole."""
 
 Statbarn = Literal[
-    "Frequencies", "LinearAggregations", "Position", "Shape", "CorrelationCoefficients", "StatisticalHypothesisTests"
-]
+    "Frequencies", "LinearAggregations", "Position", "Shape", "CorrelationCoefficients", "StatisticalHypothesisTests",
+    "CalculatedRatios", "HazardSurvivalTables", "Gini", "NonLinearConcentrationRatios",
+]  # fmt: skip
 """The classes of statistics of the ACRO ontology (AI-SDC/ACRO) that this project releases, by its names."""
 
 STATBARNS: dict[MeasureKind, Statbarn] = {
@@ -27,6 +28,13 @@ STATBARNS: dict[MeasureKind, Statbarn] = {
     "moment": "Shape",
     "association": "CorrelationCoefficients",
     "test": "StatisticalHypothesisTests",
+    "rate": "CalculatedRatios",
+    "concentration": "NonLinearConcentrationRatios",
+    "inequality": "Gini",
+    "parameter": "CorrelationCoefficients",
+    "uncertainty": "CorrelationCoefficients",
+    "goodness": "StatisticalHypothesisTests",
+    "survival": "HazardSurvivalTables",
 }
 
 _LABEL = "sealroom release v1"

@@ -39,7 +39,7 @@ def answer(
     values = check_parameters(term.parameters, parameters)
     if isinstance(checked, CheckedSql):
         return run_sql(checked, tables, values, memory_bytes=memory_bytes, threads=threads)
-    return run_statistics(checked, tables)
+    return run_statistics(checked, tables, threads=threads)
 
 
 __all__ = ["answer", "run_sql", "run_statistics"]

@@ -1,6 +1,10 @@
 """The rules, one module each. Adding one is adding a file and a line; the order decides which rule is named.
 
 coverage          what no rule speaks of stays inside
+quantiles         enough subjects on each side of a quantile
+steps             enough subjects at risk, with the event and leaving at each survival step
+models            enough observations, events and subjects a level for a model's parameters
+dominance         no single contribution that makes up a magnitude
 threshold         enough distinct subjects in every domain
 coalition         also without any single party
 zeros             empty cells, where the contract wants them withheld
@@ -15,7 +19,11 @@ from mpc.disclosure.rules import (
     complementary,
     complements,
     coverage,
+    dominance,
     hypothesis_tests,
+    models,
+    quantiles,
+    steps,
     threshold,
     zeros,
 )
@@ -23,6 +31,10 @@ from mpc.disclosure.rules.rule import Rule
 
 RULES: tuple[Rule, ...] = (
     coverage.RULE,
+    quantiles.RULE,
+    steps.RULE,
+    models.RULE,
+    dominance.RULE,
     threshold.RULE,
     coalition.RULE,
     zeros.RULE,

@@ -1,16 +1,27 @@
 """An output that no rule speaks of is withheld: its kind, its type or its contributors are unknown here."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import pyarrow as pa
 
 from mpc.contract.terms import Rules
 from mpc.disclosure.rules.rule import Hidden, Rule, nothing
-from mpc.results import Measure, RawResult, RawTable
+from mpc.results import Measure, MeasureKind, RawResult, RawTable
 
-COVERED = frozenset({"count", "sum", "mean", "spread", "quantile", "moment", "association", "test"})
-"""The kinds whose rules stand in this package."""
+COVERED: Mapping[MeasureKind, int] = MappingProxyType({
+    "count": 1, "sum": 1, "mean": 1, "spread": 1, "moment": 1, "association": 1, "test": 1, "rate": 1,
+    "concentration": 1, "inequality": 1, "parameter": 1, "uncertainty": 1, "goodness": 1,
+    "quantile": 3,  # in all, at or below it, and at or above it: the rules hold on each side
+    "survival": 3,  # at risk, with the event, leaving: the rules hold for each step
+})  # fmt: skip
+"""The kinds whose rules stand in this package, and in how many ways each cell's contributors have to be counted."""
 
-_QUANTILE_COUNTS = 3
-"""A quantile's contributors are counted in all, at or below it, and at or above it: the rules hold on each side."""
+SIZED: frozenset[MeasureKind] = frozenset({"parameter", "goodness"})
+"""Kinds that are of a model, whose size has to be told."""
+
+WEIGHED: frozenset[MeasureKind] = frozenset({"concentration", "inequality"})
+"""Kinds that are of magnitudes of few, whose largest contributions have to be told."""
 
 
 def find(raw: RawResult, _rules: Rules, _hidden: Hidden) -> Hidden:
@@ -25,9 +36,15 @@ def find(raw: RawResult, _rules: Rules, _hidden: Hidden) -> Hidden:
 def _is_covered(table: RawTable, measure: Measure) -> bool:
     arrow = table.data.schema.field(measure.name).type
     is_number = pa.types.is_integer(arrow) or pa.types.is_floating(arrow) or pa.types.is_decimal(arrow)
-    counts = _QUANTILE_COUNTS if measure.kind == "quantile" else 1
-    has_contributors = table.public or len(table.contributors[measure.name]) >= counts
-    return measure.kind in COVERED and is_number and has_contributors
+    return measure.kind in COVERED and is_number and (table.public or _is_counted(table, measure))
+
+
+def _is_counted(table: RawTable, measure: Measure) -> bool:
+    """Tell whether everything that rules on the measure's kind look at is there."""
+    has_contributors = len(table.contributors[measure.name]) >= COVERED[measure.kind]
+    has_size = measure.kind not in SIZED or bool(table.models)
+    has_largest = measure.kind not in WEIGHED or bool(table.largest.get(measure.name))
+    return has_contributors and has_size and has_largest
 
 
 RULE = Rule(

@@ -18,7 +18,9 @@ PLANS: Mapping[str, Callable[[CheckedStatistics], Plan]] = MappingProxyType({
 })  # fmt: skip
 
 
-def run_statistics(checked: CheckedStatistics, tables: Mapping[str, tuple[Table, ...]]) -> RawResult:
+def run_statistics(
+    checked: CheckedStatistics, tables: Mapping[str, tuple[Table, ...]], *, threads: int = 1
+) -> RawResult:
     """Return what the method computes over the dataset's tables, with the contributors of every cell.
 
     ``OutOfOrder`` unless every owner's rows are there, once; ``Exhausted`` when there are too many groups.
@@ -29,4 +31,4 @@ def run_statistics(checked: CheckedStatistics, tables: Mapping[str, tuple[Table,
             "run.rows_missing", f"not every owner of {dataset.name} has its rows loaded, once",
             why="a dataset is the union of all its owners' rows", remedy="wait until every owner has uploaded",
         )  # fmt: skip
-    return execute(PLANS[checked.method](checked), checked.dataset, tables[checked.dataset.name])
+    return execute(PLANS[checked.method](checked), checked.dataset, tables[checked.dataset.name], threads=threads)

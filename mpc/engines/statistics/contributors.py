@@ -1,6 +1,7 @@
 """Who stands behind each group of rows: distinct subjects, in all and without each single owner."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
@@ -18,15 +19,31 @@ Cells = npt.NDArray[np.int64]
 _PENDING_ROWS = 1 << 20
 
 
+@dataclass(frozen=True)
+class Split:
+    """Cuts each group into ``parts`` for counting: row by row, ``of(batch, codes)`` gives a number below ``parts``.
+
+    Part ``p`` of group ``g`` is then number ``g * parts + p``.
+    """
+
+    parts: int
+    of: Callable[[pa.RecordBatch, npt.NDArray[np.int64]], npt.NDArray[np.int64]]
+    columns: tuple[str, ...]
+
+
 class Tallies:
     """Counts the subjects of one dataset in numbered groups, for each of the ``counted`` columns.
 
     How owners' counts come together is the dataset's ``identity``: ``shared`` identifiers are compared, ``disjoint``
     counts add up, of ``unknown`` ones the largest single owner's holds. Where a subject has one row and identifiers
-    need no comparison, rows are counted; else the distinct pairs of group and subject are kept.
+    need no comparison, rows are counted; else the distinct pairs of group and subject are kept. A column with a
+    ``split`` is counted in the split's parts.
     """
 
-    def __init__(self, dataset: Dataset, counted: tuple[str | None, ...]) -> None:
+    def __init__(
+        self, dataset: Dataset, counted: tuple[str | None, ...], split: Mapping[str | None, Split] | None = None
+    ) -> None:
+        self._split = split or {}
         self._subject = dataset.subject
         self._owners = dataset.owners
         self._counted = counted
@@ -50,14 +67,16 @@ class Tallies:
         if not self._by_rows:
             subjects = normalised(subjects, self._subject.normalisation)
         for column in self._counted:
+            cut = self._split.get(column)
+            numbers = codes if cut is None else codes * cut.parts + cut.of(batch, codes)
             # A row without a subject counts for nobody; uploads refuse it, and here it does no harm either.
             needed = [subjects] if column is None else [subjects, batch.column(column)]
             absent = [each for each in needed if each.null_count]
             if not absent:
-                self._kept[column, owner].add(codes, subjects)
+                self._kept[column, owner].add(numbers, subjects)
                 continue
             valid = reduce(pc.and_, (each.is_valid() for each in absent))
-            self._kept[column, owner].add(codes[np.asarray(valid)], subjects.filter(valid))
+            self._kept[column, owner].add(numbers[np.asarray(valid)], subjects.filter(valid))
 
     def contributors(self, column: str | None, cells: Cells, size: int) -> tuple[Contributors, ...]:
         """Return the distinct subjects in each of ``size`` cells; none at all when the dataset is public."""

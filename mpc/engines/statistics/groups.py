@@ -1,5 +1,6 @@
 """Numbers for groups of rows: each batch's keys become codes, the same for every batch of a pass."""
 
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
@@ -22,12 +23,19 @@ class Grouper:
 
     When the contract declares every value of every key, all combinations have numbers from the start, so that a group
     with nobody in it is a group. Else groups are numbered as they first come. Keys among ``present`` are never NULL.
+    ``known`` are the values of keys that are no columns of the dataset, None where they are not known either.
     """
 
-    def __init__(self, dataset: Dataset, keys: tuple[str, ...], present: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        keys: tuple[str, ...],
+        present: tuple[str, ...],
+        known: Mapping[str, tuple[Any, ...] | None] | None = None,
+    ) -> None:
         self._keys = keys
-        columns = [column for column in map(dataset.column, keys) if column is not None]
-        declared = [levels(column) for column in columns]
+        columns = {key: dataset.column(key) for key in keys}
+        declared = [(known or {}).get(key) if column is None else levels(column) for key, column in columns.items()]
         self.complete = (
             all(each is not None for each in declared) and prod(map(len, filter(None, declared))) <= GROUPS_MAX
         )

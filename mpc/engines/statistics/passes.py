@@ -7,23 +7,28 @@ result. A pass reads every row once, in one of three ways:
     KeyedFold   an accumulator with one slot for each group of rows with equal keys
     SortedFold  one accumulator that the rows pass in order, equal ones together
 
-The first two may run over parts of the rows anywhere, in any order, and be merged in any tree. On a cluster they are a
-map with a reduce, a group-by, and a range partition with a sort.
+The first two may run over parts of the rows anywhere, in any order, and be merged in any tree; accumulators of one pass
+run on several threads, so what they share they only read. On a cluster they are a map with a reduce, a group-by, and a
+range partition with a sort.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mpc.engines.statistics.contributors import Tallies
+from mpc.engines.statistics.contributors import Split, Tallies
 from mpc.results import RawResult
 
 Codes = npt.NDArray[np.int64]
 """For each row of a batch, the number of its group."""
+
+PARTY = "$party"
+"""The column that every pass may name: whose row it is. No column of a contract has such a name."""
 
 
 class Accumulator(Protocol):
@@ -77,18 +82,36 @@ class SortedFold:
 
 
 @dataclass(frozen=True)
+class Computed:
+    """A column that a pass makes, row by row, of the columns ``of``; its name begins with ``$``.
+
+    ``make`` gets a batch with those columns and returns an array of ``type``, as long as the batch. ``levels`` are all
+    the values that it can have, where they are known beforehand: then groups by it are numbered in their order.
+    """
+
+    of: tuple[str, ...]
+    make: Callable[[pa.RecordBatch], pa.Array]
+    type: pa.DataType
+    levels: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Pass:
     """One reading of the rows.
 
     The fold is handed ``columns``; rows with a NULL among ``present`` take no part. ``counted`` declares whose
     subjects are counted in each group: for a column those with a value in it, for None those of every row that takes
-    part.
+    part; a ``split`` of the same name counts them in finer cells than the groups.
+
+    ``columns``, ``present`` and the fold's keys may also name ``computed`` columns and ``PARTY``.
     """
 
     fold: Fold | KeyedFold | SortedFold
     columns: tuple[str, ...]
     present: tuple[str, ...] = ()
     counted: tuple[str | None, ...] = ()
+    computed: Mapping[str, Computed] = field(default_factory=lambda: MappingProxyType({}))
+    split: Mapping[str | None, Split] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -96,13 +119,15 @@ class Folded:
     """What a pass came to: the fold's accumulator, the groups by number, and who stands behind each.
 
     A group is the tuple of its keys' values; a pass without keys has the one group ``()``. ``complete`` says that the
-    groups are all combinations of the values that the contract declares.
+    groups are all combinations of the values that the contract declares. ``rows`` is how many rows of each owner took
+    part. In passes with the same keys, ``present`` and computed keys, groups have the same numbers.
     """
 
     accumulator: Any
     groups: tuple[tuple[Any, ...], ...]
     complete: bool
     tallies: Tallies
+    rows: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class Plan(Protocol):
