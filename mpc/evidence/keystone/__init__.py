@@ -1,0 +1,34 @@
+"""Keystone (RISC-V): reports signed by a security monitor, which a device's key vouches for."""
+
+from collections.abc import Sequence
+
+from mpc.errors import Malformed
+from mpc.evidence.claims import Given
+from mpc.evidence.format import Format
+from mpc.evidence.keystone.keys import is_keys, read_keys
+from mpc.evidence.keystone.layout import KeystoneReport, describe, parse, whole_file
+from mpc.evidence.keystone.measurement import measure
+from mpc.evidence.keystone.reference import KeystoneReference, compare, device_keys
+from mpc.evidence.keystone.verify import TEST_DEVICE_KEY, careful, verify
+
+__all__ = ["FORMAT", "KeystoneReference", "KeystoneReport", "measure"]
+
+
+def _recognises(raw: bytes) -> bool:
+    try:
+        parse(whole_file(raw))
+    except Malformed:
+        return is_keys(raw)
+    return True
+
+
+def _gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[KeystoneReport, tuple[bytes, ...]]:
+    del files, given  # a report brings its whole chain along
+    return parse(whole_file(raw)), ()
+
+
+FORMAT = Format(
+    "keystone", _recognises, parse, _gather, verify, compare, describe, device_keys, careful,
+    # Not trusted: it lets a report by the published key be told from one by nobody, and `careful` refuses it.
+    pinned=(TEST_DEVICE_KEY,), document=read_keys,
+)  # fmt: skip
