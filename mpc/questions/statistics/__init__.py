@@ -64,7 +64,7 @@ def check_statistics(name: str, question: StatisticsQuestion, datasets: Mapping[
             remedy="leave it out", field=unknown[0],
         )  # fmt: skip
     arguments = {argument.name: question.arguments.get(argument.name, ()) for argument in method.arguments}
-    uses = [use for argument in method.arguments for use in argument.uses(arguments[argument.name], dataset)]
+    uses = [use for argument in method.arguments for use in argument.uses(arguments, dataset)]
     method.check(arguments, dataset)
     uses += [ColumnUse(use.dataset, use.column, "returned") for use in uses if use.role == "grouped"]
     if dataset.subject.column is not None:

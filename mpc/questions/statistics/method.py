@@ -1,7 +1,10 @@
 """What a statistical method declares: its arguments, and the sentence that explains it to people."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
 from typing import Protocol
 
 from mpc.errors import Forbidden
@@ -15,6 +18,8 @@ DECLARED: frozenset[ColumnType] = frozenset({"category", "boolean"})
 """Types whose values stand in the contract, so that a table of them has the same rows whatever the data are."""
 GROUPS: frozenset[ColumnType] = DECLARED | {"integer", "text", "date"}
 
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}|-?(0|[1-9][0-9]{0,17})\.[0-9]{0,17}[1-9]")
+
 
 class Argument(Protocol):
     """One argument of a method, a list of texts in the contract."""
@@ -23,8 +28,11 @@ class Argument(Protocol):
     def name(self) -> str:
         """What the contract calls the argument."""
 
-    def uses(self, values: tuple[str, ...], dataset: Dataset) -> tuple[ColumnUse, ...]:
-        """Return what the values make of columns, or raise ``Forbidden``; no values at all are an absent argument."""
+    def uses(self, arguments: Arguments, dataset: Dataset) -> tuple[ColumnUse, ...]:
+        """Return what the argument makes of columns, or raise ``Forbidden``.
+
+        ``arguments`` has every argument of the method, so that one may depend on another; an absent one is empty.
+        """
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,9 @@ class Columns:
     least: int
     most: int
 
-    def uses(self, values: tuple[str, ...], dataset: Dataset) -> tuple[ColumnUse, ...]:
+    def uses(self, arguments: Arguments, dataset: Dataset) -> tuple[ColumnUse, ...]:
         """Return one use a column; ``Forbidden`` for a column that may not be asked about in this way."""
+        values = arguments[self.name]
         if not self.least <= len(values) <= self.most or len(set(values)) != len(values):
             raise forbidden(
                 "arguments", f"{self.name} does not name the right number of columns",
@@ -74,6 +83,97 @@ class Columns:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """An argument that is exactly one of ``options``; the contract always states it."""
+
+    name: str
+    options: tuple[str, ...]
+
+    def uses(self, arguments: Arguments, _dataset: Dataset) -> tuple[ColumnUse, ...]:
+        """Return no use; ``Forbidden`` for anything but one of the options."""
+        values = arguments[self.name]
+        if len(values) != 1 or values[0] not in self.options:
+            raise forbidden(
+                "option", f"{self.name} is none of its options", why="the method declares them",
+                remedy="name one of them", field=self.name, expected=" or ".join(self.options),
+                found=", ".join(values) or "nothing",
+            )  # fmt: skip
+        return ()
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """An argument of ``least`` to ``most`` different decimal numbers, ascending, from ``minimum`` to ``maximum``.
+
+    Both bounds are decimal text and inclusive, None for none. A number has one spelling (``0.5``, ``10``, ``-3``).
+    """
+
+    name: str
+    minimum: str | None
+    maximum: str | None
+    least: int = 1
+    most: int = 1
+    whole: bool = False
+
+    def uses(self, arguments: Arguments, _dataset: Dataset) -> tuple[ColumnUse, ...]:
+        """Return no use; ``Forbidden`` for numbers that are not spelled so, out of bounds or out of order."""
+        values = arguments[self.name]
+        numbers = [Decimal(value) for value in values if _NUMBER.fullmatch(value)]
+        ascending = all(one < next_one for one, next_one in pairwise(numbers))
+        if len(numbers) != len(values) or not ascending or not self.least <= len(values) <= self.most:
+            raise self._refused(values)
+        if not all(map(self._is_within, numbers)):
+            raise self._refused(values)
+        return ()
+
+    def _is_within(self, number: Decimal) -> bool:
+        return (
+            (self.minimum is None or number >= Decimal(self.minimum))
+            and (self.maximum is None or number <= Decimal(self.maximum))
+            and (not self.whole or number == number.to_integral_value())
+        )
+
+    def _refused(self, values: tuple[str, ...]) -> Forbidden:
+        many = str(self.least) if self.least == self.most else f"{self.least} to {self.most}"
+        kind = "whole numbers" if self.whole else "numbers"
+        span = [f"from {self.minimum}"] * (self.minimum is not None) + [f"to {self.maximum}"] * (
+            self.maximum is not None
+        )
+        return forbidden(
+            "number", f"{self.name} are not numbers that the method takes", why="it declares how many, within what",
+            remedy="write decimal numbers in ascending order, without superfluous zeros", field=self.name,
+            expected=" ".join([many, kind, *span]), found=", ".join(values) or "nothing",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Levels:
+    """An argument that names ``least`` to ``most`` of the declared values of the one column in argument ``of``.
+
+    Values of a boolean are written ``true`` and ``false``.
+    """
+
+    name: str
+    of: str
+    least: int = 1
+    most: int = 1
+
+    def uses(self, arguments: Arguments, dataset: Dataset) -> tuple[ColumnUse, ...]:
+        """Return no use; ``Forbidden`` for what is no declared value of the column."""
+        values = arguments[self.name]
+        column = dataset.column(arguments[self.of][0]) if arguments[self.of] else None
+        known = [] if column is None else [spelled(level) for level in levels(column) or () if level is not None]
+        if not self.least <= len(values) <= self.most or len(set(values)) != len(values) or set(values) - set(known):
+            many = str(self.least) if self.least == self.most else f"{self.least} to {self.most}"
+            raise forbidden(
+                "level", f"{self.name} names no declared value of {self.of}", why="the contract declares the values",
+                remedy="name values of the column's codebook, or true and false", field=self.name,
+                expected=f"{many} of {', '.join(known) or 'nothing'}", found=", ".join(values) or "nothing",
+            )  # fmt: skip
+        return ()
+
+
+@dataclass(frozen=True)
 class Method:
     """A method as parties read it. ``check`` refuses what single arguments cannot show, or does nothing."""
 
@@ -98,6 +198,16 @@ def levels(column: Column) -> tuple[str | bool | None, ...] | None:
         return None
     values = (False, True) if column.type == "boolean" else tuple(code.value for code in column.codes)
     return (*values, None) if column.nullable else values
+
+
+def spelled(level: str | bool) -> str:
+    """Return how an argument names a declared value of a column."""
+    return level if isinstance(level, str) else str(level).lower()
+
+
+def level(text: str, column: Column) -> str | bool:
+    """Return the value of ``column`` that an argument names ``text``."""
+    return text == "true" if column.type == "boolean" else text
 
 
 def forbidden(  # noqa: D103 - one spelling of the refusals of this package
