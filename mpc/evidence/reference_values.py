@@ -5,5 +5,13 @@ from typing import Annotated
 from pydantic import Field
 
 from mpc.evidence.claims import SimulatedReference, TpmReference
+from mpc.evidence.keystone.reference import KeystoneReference
+from mpc.evidence.nitro.reference import NitroReference
 
-ReferenceValues = Annotated[SimulatedReference | TpmReference, Field(discriminator="format")]
+ReferenceValues = Annotated[
+    SimulatedReference
+    | TpmReference
+    | KeystoneReference
+    | NitroReference,
+    Field(discriminator="format"),
+]  # fmt: skip

@@ -224,5 +224,5 @@ def test_a_flip_in_the_file_of_keys_never_gives_another_key() -> None:
         assert not verdict.accepted or verdict.document is not None
         if verdict.document is not None and verdict.accepted:
             assert verdict.document.facts["device_key"] == entry["expect"]["device_key"]
-    for changed_file in (raw[:-1], raw[: len(raw) // 2], raw + b"}", raw + raw):
+    for changed_file in (raw[:-2], raw[: len(raw) // 2], raw + b"}", raw + raw):
         assert not judge(entry, raw=changed_file).accepted
