@@ -52,4 +52,4 @@ def _whole_number(text: str) -> int:
 
 
 def _malformed(what: str, why: str) -> Malformed:
-    return Malformed("json.invalid", f"{what} is not readable JSON", why=why, remedy="give the file as it came")
+    return Malformed("json.invalid", f"{what} is not readable JSON", why=f"malformed JSON: {why}", remedy="give the file as it came")
