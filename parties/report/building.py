@@ -50,6 +50,7 @@ def build_report(
             remedy="ask the owners: their daemons know the kind of failure", field="computation", found=computation,
         )  # fmt: skip
     codes = codebooks(contract)
+    method = asked.question.method if asked.question.kind == "statistics" else None
     return Report(
         title=contract.title,
         contract_purpose=contract.purpose,
@@ -63,14 +64,14 @@ def build_report(
         recipients=tuple(_label(contract, name) for name in asked.recipients),
         sources=_sources(contract, asked),
         rules=strictest(contract),
-        tables=tuple(_table(table, codes) for table in release.tables),
+        tables=tuple(_table(table, codes, method) for table in release.tables),
         signers=signers_of(contract),
         trust=trust_of(contract),
         provenance=provenance,
     )
 
 
-def _table(table: ReleasedTable, codes: Mapping[str, Mapping[str, str]]) -> ReportTable:
+def _table(table: ReleasedTable, codes: Mapping[str, Mapping[str, str]], method: str | None) -> ReportTable:
     keys = tuple(ReportColumn(name, "key", labels=dict(codes.get(name, {}))) for name in table.keys)
     measures = tuple(ReportColumn(measure.name, measure.kind, measure.unit) for measure in table.measures)
     data = [table.data.column(name).to_pylist() for name in (*table.keys, *(measure.name for measure in measures))]
@@ -93,6 +94,7 @@ def _table(table: ReleasedTable, codes: Mapping[str, Mapping[str, str]]) -> Repo
         totals=tuple(
             frozenset(key for bit, key in enumerate(table.keys) if margin >> bit & 1) for margin in table.margins
         ),
+        method=method,
     )
 
 

@@ -62,13 +62,17 @@ class Withholding:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """One table. ``totals`` names, for each row, the keys that are totalled over."""
+    """One table. ``totals`` names, for each row, the keys that are totalled over.
+
+    ``method`` is the statistical method that made it; None for a table of SQL.
+    """
 
     name: str
     columns: tuple[ReportColumn, ...]
     rows: tuple[tuple[Cell, ...], ...]
     withheld: tuple[Withholding, ...] = ()
     totals: tuple[frozenset[str], ...] = ()
+    method: str | None = None
 
     @property
     def keys(self) -> tuple[int, ...]:

@@ -1,24 +1,34 @@
-"""Plots as inline SVG that follow the page's colours, light and dark. matplotlib is imported when one is drawn.
+"""Tables of groups: the plot is chosen by the shape of the table.
 
-The plot is chosen by the shape of the table: means with their standard deviation as dots with bars, means alone as
-dots, counts and sums as grouped bars. The first key is the axis, the others are the series. A withheld cell keeps its
-place: a hatched stump that says so, never a height.
+Means with their standard deviation are drawn as dots with bars, means alone as dots, counts and sums as grouped bars.
+The first key is the axis, the others are the series. A withheld cell keeps its place: a hatched stump that says so,
+never a height.
 """
 
-import io
-import math
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from parties.report.plots.drawing import (
+    FAINT,
+    FONT,
+    INK,
+    MOST_SERIES,
+    PAPER,
+    SERIES,
+    Plot,
+    drawing,
+    is_number,
+    literal,
+    short,
+    themed,
+)
 from parties.report.view import Cell, ReportColumn, ReportTable
-from parties.report.words import number, written
+from parties.report.words import written
 
 MOST_GROUPS = 24
-MOST_SERIES = 6
 MOST_PANELS = 9
 STATISTIC_WORDS = frozenset(
     [
@@ -41,31 +51,11 @@ STATISTIC_WORDS = frozenset(
 BARS = frozenset({"count", "sum"})
 DOTS = frozenset({"mean", "quantile", "moment"})
 
-# Placeholders in the drawing, exchanged for the page's own variables: that is what makes one SVG fit both themes.
-INK, FAINT, PAPER = "#0a0b0c", "#0d0e0f", "#0f1011"
-SERIES = tuple(f"#01020{digit}" for digit in range(1, MOST_SERIES + 1))
-VARIABLES = {
-    INK: "var(--ink)",
-    FAINT: "var(--faint)",
-    PAPER: "var(--paper)",
-    **{colour: f"var(--series-{index})" for index, colour in enumerate(SERIES, 1)},
-}
-FONT = 11.0
 TICK_WIDTH = 15  # characters in a line of an axis label
-MAGNIFIED = 1.2
 AXES_HEIGHT = 3.1  # inches, with the labels below
 LEGEND_LINE = 0.21  # inches
 LEGEND_MARK = 5  # characters that the mark and the space beside it take
 CHARACTERS_AN_INCH = 11
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One drawing: inline SVG, its caption, and what it shows in words for those who do not see it."""
-
-    svg: str
-    caption: str
-    description: str
 
 
 @dataclass(frozen=True)
@@ -148,23 +138,21 @@ def _draw(panel: _Panel, table: ReportTable, place: int) -> Plot:
     width = min(9.0, max(4.6, 1.6 + 0.52 * len(panel.groups) * len(panel.series)))
     legend = _Legend.of(panel.series, width)
     height = AXES_HEIGHT + LEGEND_LINE * legend.lines
-    with _drawing((width, height), salt=f"{table.name}/{panel.measure.name}/{place}") as (axes, svg):
+    with drawing((width, height), salt=f"{table.name}/{panel.measure.name}/{place}") as (axes, svg):
         draw = _bars if panel.measure.kind in BARS else _dots
         draw(axes, panel)
-        axes.set_xticks(
-            range(len(panel.groups)), [_literal(textwrap.fill(group, TICK_WIDTH)) for group in panel.groups]
-        )
-        axes.set_xlabel(_literal(table.columns[first].heading))
+        axes.set_xticks(range(len(panel.groups)), [literal(textwrap.fill(group, TICK_WIDTH)) for group in panel.groups])
+        axes.set_xlabel(literal(table.columns[first].heading))
         axes.set_xlim(-0.6, len(panel.groups) - 0.4)
         if len(panel.series) > 1:
             title = " · ".join(table.columns[key].heading for key in others)
             axes.legend(
-                title=_literal(title), alignment="left", loc="lower left", bbox_to_anchor=(0, 1.02), frameon=False,
+                title=literal(title), alignment="left", loc="lower left", bbox_to_anchor=(0, 1.02), frameon=False,
                 ncols=legend.columns, borderaxespad=0, handlelength=0.9, handleheight=0.9, columnspacing=1.6,
                 labelcolor=INK,
             )  # fmt: skip
     caption = panel.measure.heading + (" ± standard deviation" if panel.spread else "") + f", by {_keys(table)}"
-    return Plot(svg=_themed(svg.getvalue(), place, table.name), caption=caption, description=_described(panel, caption))
+    return Plot(svg=themed(svg.getvalue(), place, table.name), caption=caption, description=_described(panel, caption))
 
 
 @dataclass(frozen=True)
@@ -185,18 +173,18 @@ class _Legend:
 
 def _bars(axes: Any, panel: _Panel) -> None:  # noqa: ANN401 - matplotlib is untyped here
     width = 0.8 / len(panel.series)
-    top = max((float(cell.value or 0) for cell, _ in panel.cells.values() if _is_number(cell)), default=1.0)
+    top = max((float(cell.value or 0) for cell, _ in panel.cells.values() if is_number(cell)), default=1.0)
     for place, name in enumerate(panel.series):
         for group, (x, cell, _) in enumerate(_placed(panel, name, place, width)):
             if cell.withheld:
                 _stump(axes, x, width, top)
-            elif _is_number(cell):
+            elif is_number(cell):
                 value = float(cell.value or 0)
-                label = _literal(name) if group == _first_drawn(panel, name) else None
+                label = literal(name) if group == _first_drawn(panel, name) else None
                 axes.bar(x, value, width * 0.92, color=SERIES[place], label=label, zorder=2)
-                _note(axes, x, value, _short(cell.value), small=width < 0.22)  # noqa: PLR2004 - inches of room
+                _note(axes, x, value, short(cell.value), small=width < 0.22)  # noqa: PLR2004 - inches of room
     axes.set_ylim(0, top * 1.12)
-    axes.set_ylabel(_literal(panel.measure.heading))
+    axes.set_ylabel(literal(panel.measure.heading))
 
 
 def _dots(axes: Any, panel: _Panel) -> None:  # noqa: ANN401 - matplotlib is untyped here
@@ -206,28 +194,28 @@ def _dots(axes: Any, panel: _Panel) -> None:  # noqa: ANN401 - matplotlib is unt
         for group, (x, cell, spread) in enumerate(_placed(panel, name, place, width)):
             if cell.withheld:
                 _stump(axes, x, width, high - low, floor=low)
-            elif _is_number(cell):
-                bar = float(spread.value or 0) if spread is not None and _is_number(spread) else None
-                label = _literal(name) if group == _first_drawn(panel, name) else None
+            elif is_number(cell):
+                bar = float(spread.value or 0) if spread is not None and is_number(spread) else None
+                label = literal(name) if group == _first_drawn(panel, name) else None
                 axes.errorbar(
                     x, float(cell.value or 0), yerr=bar, color=SERIES[place], label=label, zorder=2,
                     marker="o", markersize=7, markeredgecolor=PAPER, markeredgewidth=1.2, linewidth=2, capsize=0,
                 )  # fmt: skip
                 axes.annotate(
-                    _short(cell.value), (x, float(cell.value or 0)), (0, 7) if bar is None else (7, 0),
+                    short(cell.value), (x, float(cell.value or 0)), (0, 7) if bar is None else (7, 0),
                     textcoords="offset points", ha="center" if bar is None else "left",
                     va="bottom" if bar is None else "center", color=INK, fontsize=FONT - 2,
                 )  # fmt: skip
     axes.set_ylim(low, high)
-    axes.set_ylabel(_literal(panel.measure.heading))
+    axes.set_ylabel(literal(panel.measure.heading))
 
 
 def _reach(panel: _Panel) -> tuple[float, float]:
     """Return the span of the axis: from zero unless that would flatten everything, with room above."""
     ends = [
-        float(cell.value or 0) + sign * (float(spread.value or 0) if spread is not None and _is_number(spread) else 0.0)
+        float(cell.value or 0) + sign * (float(spread.value or 0) if spread is not None and is_number(spread) else 0.0)
         for cell, spread in panel.cells.values()
-        if _is_number(cell)
+        if is_number(cell)
         for sign in (-1, 1)
     ]
     low, high = min([0.0, *ends]), max(ends)
@@ -248,7 +236,7 @@ def _first_drawn(panel: _Panel, name: str) -> int:
         (
             index
             for index, group in enumerate(panel.groups)
-            if _is_number(panel.cells.get((name, group), (Cell(None),))[0])
+            if is_number(panel.cells.get((name, group), (Cell(None),))[0])
         ),
         -1,
     )
@@ -279,71 +267,15 @@ def _note(axes: Any, x: float, y: float, text: str, *, small: bool) -> None:  # 
     )  # fmt: skip
 
 
-@contextmanager
-def _drawing(size: tuple[float, float], *, salt: str) -> Iterator[tuple[Any, io.StringIO]]:
-    """Give bare axes, and the SVG of them afterwards; no state of matplotlib is left behind."""
-    import matplotlib as mpl  # noqa: PLC0415 - heavy: 0.6 s and only a report with plots pays for it
-    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
-
-    settings: Any = {  # matplotlib types this as a mapping of 300 literal names
-        "svg.fonttype": "none", "svg.hashsalt": salt, "font.size": FONT, "font.family": "sans-serif", "text.color": INK,
-        "axes.labelcolor": FAINT, "axes.edgecolor": FAINT, "xtick.color": FAINT, "ytick.color": FAINT,
-        "xtick.labelcolor": INK, "ytick.labelcolor": INK, "hatch.linewidth": 0.8, "hatch.color": FAINT,
-    }  # fmt: skip
-    svg = io.StringIO()
-    with mpl.rc_context(settings):
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.add_subplot()
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.tick_params(length=0)
-        axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.8)
-        axes.set_axisbelow(True)
-        yield axes, svg
-        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-
-
-def _themed(svg: str, place: int, table: str) -> str:
-    """Return the drawing for a page: no prologue, the page's colours and font, names that no other drawing has."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    # The viewBox stays, so the drawing shrinks with the page; it grows to MAGNIFIED of its own size.
-    widest = float(re.search(r'<svg[^>]* width="([0-9.]+)pt"', body)[1]) * MAGNIFIED  # type: ignore[index]
-    body = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 style="max-width: {widest:.0f}pt"', body, count=1)
-    body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
-    body = re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px", body)
-    prefix = re.sub(r"\W", "_", f"{table}_{place}_")
-    body = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}\1"', body)
-    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}\1)", body)
-    body = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}\1"', body)
-    for placeholder, variable in VARIABLES.items():
-        body = body.replace(placeholder, variable)
-    return body
-
-
 def _described(panel: _Panel, caption: str) -> str:
     """Return the plot in words: every mark with its value."""
     told = []
     for (series, group), (cell, spread) in panel.cells.items():
         value = written(cell, panel.measure)
-        deviation = f" ± {written(spread, panel.measure)}" if spread is not None and _is_number(spread) else ""
+        deviation = f" ± {written(spread, panel.measure)}" if spread is not None and is_number(spread) else ""
         told.append(f"{', '.join(part for part in (group, series) if part)}: {value}{deviation}")
     return f"{caption}. {'; '.join(told)}."
 
 
 def _keys(table: ReportTable) -> str:
     return " and ".join(table.columns[key].heading for key in table.keys)
-
-
-def _is_number(cell: Cell) -> bool:
-    return not cell.withheld and isinstance(cell.value, int | float) and math.isfinite(cell.value)
-
-
-def _short(value: Any) -> str:  # noqa: ANN401 - a cell's value
-    if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 1000 else number(round(value))  # noqa: PLR2004 - three digits
-    return number(value)
-
-
-def _literal(text: str) -> str:
-    """Return text that matplotlib does not read as mathematics."""
-    return text.replace("$", r"\$")

@@ -1,0 +1,14 @@
+"""The statistical methods as functions of a scenario, one module a family; the contract holds what they return."""
+
+from scenarios.methods.association import Association
+from scenarios.methods.descriptive import Descriptive
+
+
+class Statistics(Descriptive, Association):
+    """The statistical methods; use the ready instance ``statistics``.
+
+    Every method also takes ``purpose``, ``recipients``, ``runs`` and ``unattended``, as ``sql`` does.
+    """
+
+
+statistics = Statistics()
