@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from mpc.canonical import Hex32, Term
 from mpc.evidence.claims import Check, Claims
+from mpc.evidence.keystone.verify import anchor
 
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
 Acceptable = Literal["published_test_key"]
@@ -39,9 +40,9 @@ class KeystoneReference(Term):
         return self
 
 
-def device_keys(reference: KeystoneReference) -> tuple[bytes, ...]:
-    """Return the device keys that the reference trusts, 32 bytes each."""
-    return tuple(map(bytes.fromhex, reference.device_keys))
+def roots(reference: KeystoneReference) -> tuple[bytes, ...]:
+    """Return the trust anchors: the devices' keys."""
+    return tuple(anchor(bytes.fromhex(key)) for key in reference.device_keys)
 
 
 def compare(claims: Claims, reference: KeystoneReference) -> tuple[Claims, tuple[Check, ...]]:

@@ -10,7 +10,7 @@ from hmac import compare_digest
 
 from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Check, Claims
-from mpc.evidence.keystone.ed25519_sha3 import KEY_BYTES, verifies
+from mpc.evidence.keystone.ed25519_sha3 import verifies
 from mpc.evidence.keystone.layout import KeystoneReport
 
 FORMAT = "keystone"
@@ -19,10 +19,16 @@ TEST_DEVICE_KEY = bytes.fromhex("0faad4ff01178583baa588966f7c1ff32564dd17d7dc2b4
 derives the monitor's key from two bytes only (``sizeof`` of a pointer's target), so that there are 65,536 of them."""
 
 PUBLISHED_TEST_KEY = "published_test_key"
+_ANCHOR = b"keystone device key "  # anchors of all formats may lie in one list, and some are 32 bytes as well
+
+
+def anchor(device_key: bytes) -> bytes:
+    """Return the trust anchor that a device's key is."""
+    return _ANCHOR + device_key
 
 
 def verify(report: KeystoneReport, endorsements: Sequence[bytes], *, roots: Sequence[bytes], at: datetime) -> Claims:
-    """Return the claims of a report whose device key is among ``roots`` (those of 32 bytes), or refuse."""
+    """Return the claims of a report whose device key is among ``roots`` (see ``anchor``), or refuse."""
     del endorsements
     checks = Checks("the Keystone report is not believed")
     signatures = (
@@ -36,7 +42,7 @@ def verify(report: KeystoneReport, endorsements: Sequence[bytes], *, roots: Sequ
             found="such a signature" if passed else "another one", why=f"bad {whose} signature",
             remedy="ask the enclave for a fresh report, and pass it on unchanged",
         )  # fmt: skip
-    trusted = [root for root in roots if len(root) == KEY_BYTES]
+    trusted = [root.removeprefix(_ANCHOR) for root in roots if root.startswith(_ANCHOR)]
     checks.require(
         "device_key", expected=" or ".join(root.hex() for root in trusted) or "no device key was given",
         found=report.device_key.hex(), passed=any(compare_digest(root, report.device_key) for root in trusted),
