@@ -18,7 +18,7 @@ from mpc.errors import Malformed, OutOfOrder, Refusal
 from mpc.evidence.binding import Transcript, parse_transcript
 from mpc.evidence.checks import NotBelieved, NotWanted, refusal_of
 from mpc.evidence.claims import Attestation, Check, Claims
-from mpc.evidence.formats import FORMATS, parse_and_verify, roots_of
+from mpc.evidence.formats import FORMATS, anchors_of, parse_and_verify
 from mpc.evidence.reference_values import ReferenceValues
 
 _WHAT = "the enclave is refused"
@@ -206,7 +206,11 @@ def careful_checks(claims: Claims, accepted: frozenset[str] = frozenset()) -> tu
 
 def _verified(attestation: Attestation, references: Sequence[ReferenceValues], at: datetime) -> Claims:
     return parse_and_verify(
-        attestation.format, attestation.evidence, attestation.endorsements, roots=roots_of(references), at=at
+        attestation.format,
+        attestation.evidence,
+        attestation.endorsements,
+        roots=anchors_of(attestation.format, references),
+        at=at,
     )
 
 

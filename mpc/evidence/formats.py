@@ -9,6 +9,8 @@ from mpc.evidence import simulated, tpm
 from mpc.evidence.chain import certificates_of
 from mpc.evidence.claims import Claims, Given
 from mpc.evidence.format import Format
+from mpc.evidence.keystone import FORMAT as KEYSTONE
+from mpc.evidence.nitro import FORMAT as NITRO
 from mpc.evidence.reference_values import ReferenceValues
 from mpc.evidence.tpm_pieces import is_bare_quote, parse_pieces
 
@@ -54,6 +56,8 @@ _ALL = (
         simulated.describe, _no_roots,
     ),
     Format(tpm.FORMAT, _is_tpm, tpm.parse, _gather_tpm, tpm.verify, tpm.compare, tpm.describe, tpm.roots),
+    NITRO,
+    KEYSTONE,
 )  # fmt: skip
 FORMATS: Mapping[str, Format] = MappingProxyType({chosen.name: chosen for chosen in _ALL})
 
@@ -80,6 +84,16 @@ def parse_and_verify(
 def roots_of(references: Iterable[ReferenceValues]) -> tuple[bytes, ...]:
     """Return the DER trust anchors that reference values name."""
     return tuple(root for reference in references for root in FORMATS[reference.format].roots(reference))
+
+
+def anchors_of(name: str, references: Iterable[ReferenceValues]) -> tuple[bytes, ...]:
+    """Return the anchors for evidence of the format ``name``: those of its own references, else those of the package.
+
+    An authority that a contract names for one format vouches for no other. Without any reference of the format its
+    evidence is refused later, by that name and not for its root.
+    """
+    own = [reference for reference in references if reference.format == name]
+    return roots_of(own) if own else format_named(name).pinned
 
 
 def recognise(raw: bytes) -> str:

@@ -18,7 +18,7 @@ from mpc.evidence.appraisal import Exceptions, careful_checks, compare_with
 from mpc.evidence.checks import NotBelieved, NotWanted, refusal_of
 from mpc.evidence.claims import Check, Claims, Given, Shown, plain_facts
 from mpc.evidence.format import Document, Format, Stage
-from mpc.evidence.formats import format_named, recognise, roots_of
+from mpc.evidence.formats import anchors_of, format_named, recognise
 from mpc.evidence.reference_values import ReferenceValues
 
 _WHAT = "the evidence is refused"
@@ -90,7 +90,7 @@ def examine(
         name = name or recognise(raw)
         chosen = format_named(name)
         extra = tuple(der for root in roots for der in chosen.anchors(root))
-        anchors = (*extra, *(roots_of(references) if references else chosen.pinned))
+        anchors = (*extra, *anchors_of(name, references))
         if chosen.document is not None:
             document = chosen.document(raw, endorsements, given, roots=anchors, at=at)
             if document is not None:

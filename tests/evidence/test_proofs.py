@@ -10,7 +10,11 @@ import mpc
 ROOT = Path(mpc.__file__).parent.parent
 DOORS = {
     "AttestedKey": {"mpc/evidence/appraisal.py"},
-    "Claims": {"mpc/evidence/simulated.py", "mpc/evidence/tpm.py"},
+    "Claims": {
+        "mpc/evidence/simulated.py",
+        "mpc/evidence/tpm.py",
+        "mpc/evidence/nitro/verification.py",
+    },
     "Chain": {"mpc/evidence/chain.py"},
 }
 

@@ -1,0 +1,190 @@
+"""The attestation document of AWS Nitro Enclaves, parsed and believed in nothing.
+
+Source: "Nitro Enclaves attestation process" of aws/aws-nitro-enclaves-nsm-api (docs/attestation_process.md). It is a
+COSE_Sign1 (RFC 9052, 4.2), mostly without its tag 18, around a CBOR map:
+
+==============  ============================================================================================
+``module_id``   name of the enclave's instance
+``digest``      ``SHA384``
+``timestamp``   milliseconds since 1970, by the security module's clock
+``pcrs``        map of register number to value; 0 image, 1 kernel and boot, 2 application, 3 role of the parent
+                instance, 4 the parent instance, 8 certificate that signed the image
+``certificate`` DER certificate of the key that signed, valid for three hours
+``cabundle``    DER certificates from the root down to the issuer of ``certificate``
+``public_key``  at most 1024 bytes of the enclave's choice, or null
+``user_data``   likewise, at most 512 bytes
+``nonce``       likewise, at most 512 bytes
+==============  ============================================================================================
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mpc.canonical import format_time
+from mpc.errors import Malformed
+from mpc.evidence.cbor import CBORTag, read_cbor
+from mpc.evidence.chain import Certificate, parse_certificate
+from mpc.evidence.claims import Given, Shown
+
+MAX_BYTES = 16 << 10
+CERTIFICATE_MAX_BYTES = 1024
+BUNDLE_MAX_CERTIFICATES = 8
+PCR_COUNT = 32
+MEASURED = (0, 1, 2)
+"""The registers that tell the program; all are zero in an enclave that runs in debug mode."""
+
+_SIGN1 = 18  # RFC 9052, 2
+_ALGORITHM, _ES384 = 1, -35  # RFC 9052, 3.1; RFC 9053, 2.1
+_SIGNATURE_BYTES = 96
+_DIGEST_BYTES = (32, 48, 64)
+_LIMITS: Final = {"public_key": 1024, "user_data": 512, "nonce": 512}
+_WHAT = "the Nitro attestation document"
+_PCR_MEANINGS = {
+    0: "enclave image", 1: "kernel and boot", 2: "application", 3: "IAM role of the parent instance",
+    4: "parent instance", 8: "certificate that signed the image",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NitroDocument:
+    """A document as it came. ``protected`` and ``payload`` are the bytes under ``signature`` (r and s, 48 bytes each).
+
+    ``bundle`` begins with the root, as AWS writes it. What the enclave chose may be None.
+    """
+
+    protected: bytes
+    payload: bytes
+    signature: bytes
+    module_id: str
+    timestamp_ms: int
+    pcrs: Mapping[int, bytes]
+    certificate: Certificate
+    bundle: tuple[Certificate, ...]
+    public_key: bytes | None
+    user_data: bytes | None
+    nonce: bytes | None
+
+    @property
+    def debug(self) -> bool:
+        """Whether a register that tells the program holds nothing: its host can then read and change the enclave."""
+        return not all(any(self.pcrs.get(index, b"")) for index in MEASURED)
+
+
+def parse(raw: bytes) -> NitroDocument:
+    """Return the document that ``raw`` spells, or raise ``Malformed``."""
+    value = read_cbor(raw, max_bytes=MAX_BYTES, what=_WHAT)
+    if isinstance(value, CBORTag) and value.tag == _SIGN1:
+        value = value.value
+    match value:
+        # The unprotected header is under no signature: whatever stood in it would only mislead.
+        case [bytes(protected), dict(unprotected), bytes(payload), bytes(signature)] if not unprotected:
+            pass
+        case _:
+            raise _malformed("it is not a COSE_Sign1 with an empty unprotected header")
+    # The algorithm is AWS's to say once and for all, and not the document's.
+    if read_cbor(protected, max_bytes=MAX_BYTES, what=_WHAT) != {_ALGORITHM: _ES384}:
+        raise _malformed("unknown signature algorithm: its protected header is not that of ES384 alone", "alg")
+    if len(signature) != _SIGNATURE_BYTES:
+        raise _malformed("its signature is not of 96 bytes", "signature")
+    fields = read_cbor(payload, max_bytes=MAX_BYTES, what=_WHAT)
+    if not isinstance(fields, dict):
+        raise _malformed("its payload is not a map")
+    return _parsed(protected, payload, signature, fields)
+
+
+def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[NitroDocument, tuple[bytes, ...]]:
+    """Return the document, given in CBOR or as base64 text; it needs nothing of what lies beside it."""
+    del files, given
+    return parse(_unwrapped(raw)), ()
+
+
+def is_document(raw: bytes) -> bool:
+    """Tell whether ``raw`` is such a document."""
+    try:
+        parse(_unwrapped(raw))
+    except Malformed:
+        return False
+    return True
+
+
+def describe(document: NitroDocument) -> tuple[Shown, ...]:
+    """Return every field for a person to read; nothing of it is believed."""
+    return (
+        Shown("module_id", document.module_id, "instance and enclave"),
+        Shown("timestamp_ms", str(document.timestamp_ms), "milliseconds since 1970, by the security module's clock"),
+        Shown("debug", "yes" if document.debug else "no", "whether the registers of the program are zero"),
+        *(
+            Shown(f"pcr{index}", value.hex(), _PCR_MEANINGS.get(index, "platform configuration register"))
+            for index, value in sorted(document.pcrs.items())
+        ),
+        Shown("user_data", _hex(document.user_data), "bytes that the enclave chose"),
+        Shown("nonce", _hex(document.nonce), "bytes that the enclave was asked to repeat"),
+        Shown("public_key", _hex(document.public_key), "key that the enclave chose"),
+        *(
+            Shown("certificate", item.subject_text, f"until {format_time(item.not_after)}")
+            for item in (document.certificate, *reversed(document.bundle))
+        ),
+    )
+
+
+def _parsed(protected: bytes, payload: bytes, signature: bytes, fields: Mapping[Any, Any]) -> NitroDocument:
+    match fields:
+        case {
+            "module_id": str(module_id), "digest": "SHA384", "timestamp": int(timestamp), "pcrs": dict(pcrs),
+            "certificate": bytes(leaf), "cabundle": list(bundle),
+        } if module_id and timestamp > 0:  # fmt: skip
+            pass
+        case _:
+            raise _malformed("a required field is missing, or of another type")
+    if not pcrs or not all(_is_register(index, value) for index, value in pcrs.items()):
+        raise _malformed("its registers are not 1 to 32 digests", "pcrs")
+    if not 0 < len(bundle) <= BUNDLE_MAX_CERTIFICATES:
+        raise _malformed("it does not come with 1 to 8 certificates of authorities", "cabundle")
+    return NitroDocument(
+        protected=protected, payload=payload, signature=signature, module_id=module_id, timestamp_ms=timestamp,
+        pcrs=pcrs, certificate=_certificate(leaf), bundle=tuple(_certificate(item) for item in bundle),
+        **{name: _chosen(fields, name, limit) for name, limit in _LIMITS.items()},
+    )  # fmt: skip
+
+
+def _is_register(index: object, value: object) -> bool:
+    return (
+        type(index) is int and 0 <= index < PCR_COUNT and isinstance(value, bytes) and len(value) in _DIGEST_BYTES
+    )  # fmt: skip
+
+
+def _certificate(der: object) -> Certificate:
+    if not isinstance(der, bytes) or not 0 < len(der) <= CERTIFICATE_MAX_BYTES:
+        raise _malformed("a certificate is not of 1 to 1024 bytes", "certificate")
+    return parse_certificate(der)
+
+
+def _chosen(fields: Mapping[Any, Any], name: str, limit: int) -> bytes | None:
+    value = fields.get(name)
+    if value is None or (isinstance(value, bytes) and len(value) <= limit):
+        return value
+    raise _malformed(f"{name} is not of at most {limit} bytes", name)
+
+
+def _unwrapped(raw: bytes) -> bytes:
+    """Return the document inside of base64 text, or ``raw`` itself: no CBOR array begins with a letter of base64."""
+    if len(raw) > 2 * MAX_BYTES or not raw[:1].isalnum():
+        return raw
+    try:
+        return base64.b64decode(b"".join(raw.split()), validate=True)
+    except binascii.Error:
+        return raw
+
+
+def _hex(value: bytes | None) -> str:
+    return "none" if value is None else value.hex()
+
+
+def _malformed(why: str, field: str | None = None) -> Malformed:
+    return Malformed(
+        "evidence.malformed", f"{_WHAT} is malformed", why=why,
+        remedy="give the document as the Nitro Security Module returned it", field=field,
+    )  # fmt: skip
