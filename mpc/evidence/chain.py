@@ -132,10 +132,12 @@ def verify_chain(
     at: datetime,
     handled: frozenset[str],
     checks: Checks,
+    signs_others: bool = False,
 ) -> Chain:
     """Return the verified path from ``leaf`` through ``others`` to one of ``roots`` at the time ``at``.
 
     ``handled`` names the critical extensions of the leaf that the caller checks itself. Revocation is the caller's.
+    ``signs_others`` says that the certificate that is asked about is itself an authority's.
     Every step is written to ``checks``; the first that fails raises ``NotBelieved``.
     """
     if len(others) > OTHERS_MAX_CERTIFICATES:
@@ -155,8 +157,8 @@ def verify_chain(
         if depth > 0:
             _check_authority(certificate, depth, checks)
     checks.require(
-        "certificate_leaf", expected="CA:FALSE", found=f"CA:{str(leaf.is_authority).upper()}",
-        passed=not leaf.is_authority, why="a key that signs certificates does not attest",
+        "certificate_leaf", expected=f"CA:{str(signs_others).upper()}", found=f"CA:{str(leaf.is_authority).upper()}",
+        passed=leaf.is_authority is signs_others, why="a key that signs certificates does not attest",
         remedy="certify a key of its own for attestation",
     )  # fmt: skip
     return chain

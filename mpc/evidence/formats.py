@@ -12,6 +12,7 @@ from mpc.evidence.format import Format
 from mpc.evidence.keystone import FORMAT as KEYSTONE
 from mpc.evidence.nitro import FORMAT as NITRO
 from mpc.evidence.reference_values import ReferenceValues
+from mpc.evidence.snp import FORMAT as SNP
 from mpc.evidence.tpm_pieces import is_bare_quote, parse_pieces
 
 
@@ -56,6 +57,7 @@ _ALL = (
         simulated.describe, _no_roots,
     ),
     Format(tpm.FORMAT, _is_tpm, tpm.parse, _gather_tpm, tpm.verify, tpm.compare, tpm.describe, tpm.roots),
+    SNP,
     NITRO,
     KEYSTONE,
 )  # fmt: skip

@@ -7,11 +7,13 @@ from pydantic import Field
 from mpc.evidence.claims import SimulatedReference, TpmReference
 from mpc.evidence.keystone.reference import KeystoneReference
 from mpc.evidence.nitro.reference import NitroReference
+from mpc.evidence.snp.reference import SnpReference
 
 ReferenceValues = Annotated[
     SimulatedReference
     | TpmReference
     | KeystoneReference
-    | NitroReference,
+    | NitroReference
+    | SnpReference,
     Field(discriminator="format"),
 ]  # fmt: skip
