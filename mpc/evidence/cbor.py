@@ -38,7 +38,7 @@ def read_cbor(raw: bytes, *, max_bytes: int, what: str = "the CBOR document") ->
     try:
         value = cbor2.load(
             stream, max_depth=MAX_DEPTH, allow_duplicate_keys=False, object_hook=_with_plain_keys,
-            semantic_decoders=_LEFT_ALONE,
+            semantic_decoders=_LEFT_ALONE, tag_hook=_plainly_tagged,
         )  # fmt: skip
     except (cbor2.CBORError, ValueError, TypeError, RecursionError, OverflowError, MemoryError) as failure:
         raise _malformed(what, f"it does not parse ({type(failure).__name__})") from None
@@ -55,7 +55,22 @@ def _with_plain_keys(pairs: Mapping[Any, Any], _immutable: object) -> Mapping[An
 
 
 def _left_alone(number: int) -> Callable[[Any, object], CBORTag]:
-    return lambda value, _immutable: CBORTag(number, value)
+    return lambda value, _immutable: CBORTag(number, _plain(value))
+
+
+def _plainly_tagged(tag: CBORTag, _immutable: object) -> CBORTag:
+    return CBORTag(tag.tag, _plain(tag.value))
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Return lists and dicts for the immutable kinds that cbor2 makes below a tag."""
+    match value:
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case dict() | cbor2.frozendict():
+            return {key: _plain(item) for key, item in value.items()}
+        case _:
+            return value
 
 
 _LEFT_ALONE = {number: _left_alone(number) for number in _BUILT_IN}

@@ -296,6 +296,7 @@ def _algorithm(algorithm: algos.SignedDigestAlgorithm) -> SignatureAlgorithm:
     return SignatureAlgorithm(kind, None if kind in {"ed25519", "ed448"} else algorithm.hash_algo, None)
 
 
+@lru_cache(maxsize=256)  # it depends on the bytes alone, and an RSA or P-384 signature takes a millisecond
 def _verifies(certificate: Certificate, spki: bytes) -> bool:
     return verify_signature(load_key(spki), certificate.signature, certificate.signed, certificate.algorithm)
 
