@@ -10,8 +10,8 @@ from pydantic import Field, StringConstraints, model_validator
 from mpc.canonical import Base64, Hex32, Identifier, Term, format_time
 
 MeasuredBy = Literal["hardware", "boot", "self"]
-Fact: TypeAlias = "str | int | bool | tuple[Fact, ...] | Mapping[str, Fact] | None"
-PlainFact: TypeAlias = "str | int | bool | list[PlainFact] | dict[str, PlainFact] | None"
+Fact: TypeAlias = "str | int | float | bool | tuple[Fact, ...] | Mapping[str, Fact] | None"
+PlainFact: TypeAlias = "str | int | float | bool | list[PlainFact] | dict[str, PlainFact] | None"
 PcrIndex = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]|1[0-9]|2[0-3])$")]
 
 BOOT_PCRS = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 9})
