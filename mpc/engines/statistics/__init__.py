@@ -5,7 +5,10 @@ from types import MappingProxyType
 
 from mpc.engines.statistics.crosstab import Crosstab
 from mpc.engines.statistics.executor import execute
+from mpc.engines.statistics.kaplan_meier import KaplanMeier
+from mpc.engines.statistics.log_rank import LogRank
 from mpc.engines.statistics.passes import Plan
+from mpc.engines.statistics.quantiles import Quantiles
 from mpc.engines.statistics.summary import Summary
 from mpc.errors import OutOfOrder
 from mpc.questions.statistics import CheckedStatistics
@@ -15,6 +18,9 @@ from mpc.table.batches import Table
 PLANS: Mapping[str, Callable[[CheckedStatistics], Plan]] = MappingProxyType({
     "summary": Summary,
     "crosstab": Crosstab,
+    "kaplan_meier": KaplanMeier,
+    "log_rank": LogRank,
+    "quantiles": Quantiles,
 })  # fmt: skip
 
 

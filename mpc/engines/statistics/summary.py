@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mpc.engines.statistics.moments import Moments
+from mpc.engines.statistics.numbers import Numbers, values_or_null
 from mpc.engines.statistics.passes import Folded, KeyedFold, Pass
 from mpc.engines.statistics.tables import key_columns
 from mpc.questions.statistics import CheckedStatistics
@@ -12,21 +13,23 @@ from mpc.results import Measure, RawResult, RawTable
 from mpc.table.schema import Column
 
 
-class _Moments:
+class GroupMoments:
     """Moments of several columns; a NULL counts in none."""
 
-    def __init__(self, columns: tuple[str, ...]) -> None:
-        self.columns = {name: Moments() for name in columns}
+    def __init__(self, columns: tuple[Numbers, ...]) -> None:
+        self._columns = columns
+        self.columns = {numbers.name: Moments() for numbers in columns}
 
     def update(self, batch: pa.RecordBatch, codes: npt.NDArray[np.int64], groups: int) -> None:
         """Add the values of every column to the slots of their rows."""
-        for name, moments in self.columns.items():
-            values = batch.column(name)
-            present = codes if values.null_count == 0 else codes[np.asarray(values.is_valid())]
-            numbers = values.drop_null().cast(pa.float64(), safe=False)
-            moments.add(np.asarray(numbers), present, groups)
+        for numbers in self._columns:
+            values, present = numbers.read(batch)
+            if not present.all():
+                self.columns[numbers.name].add(values[present], codes[present], groups)
+            else:
+                self.columns[numbers.name].add(values, codes, groups)
 
-    def merge(self, other: "_Moments") -> None:
+    def merge(self, other: "GroupMoments") -> None:
         """Add column by column."""
         for name, moments in self.columns.items():
             moments.merge(other.columns[name])
@@ -38,12 +41,13 @@ class Summary:
     def __init__(self, checked: CheckedStatistics) -> None:
         self._dataset = checked.dataset
         self._columns = checked.arguments["columns"]
+        self._numbers = tuple(Numbers.of(checked.dataset, name) for name in self._columns)
         self._by = checked.arguments["by"]
 
     def first(self) -> Pass:
         """Return the one pass."""
         return Pass(
-            fold=KeyedFold(self._by, lambda: _Moments(self._columns)),
+            fold=KeyedFold(self._by, lambda: GroupMoments(self._numbers)),
             columns=self._columns,
             counted=self._columns,
         )
@@ -54,11 +58,16 @@ class Summary:
         data = key_columns(self._dataset, self._by, folded.groups)
         measures: list[Measure] = []
         contributors = {}
-        for name in self._columns:
+        for numbers in self._numbers:
+            name = numbers.name
             moments: Moments = folded.accumulator.columns[name]
             behind = folded.tallies.contributors(name, np.arange(size), size)
             described = _measures(name, self._dataset.column(name))
-            values = (pa.array(moments.count), _numbers(moments.mean), _numbers(np.sqrt(moments.variance)))
+            values = (
+                pa.array(moments.count),
+                values_or_null(numbers.shown(moments.mean)),
+                values_or_null(numbers.shown(np.sqrt(moments.variance))),
+            )
             for measure, cells in zip(described, values, strict=True):
                 measures.append(measure)
                 data[measure.name] = cells
@@ -77,8 +86,3 @@ def _measures(name: str, column: Column | None) -> tuple[Measure, Measure, Measu
         Measure(f"{name}_mean", "mean", name, extensive=False, unit=unit),
         Measure(f"{name}_sd", "spread", name, extensive=False, unit=unit),
     )
-
-
-def _numbers(values: npt.NDArray[np.float64]) -> pa.Array:
-    """Return values with NULL where there is none."""
-    return pa.array(values, mask=~np.isfinite(values))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from mpc.questions.statistics import crosstab, summary
+from mpc.questions.statistics import crosstab, kaplan_meier, log_rank, quantiles, summary
 from mpc.questions.statistics.method import Arguments, Method, forbidden
 from mpc.questions.terms import StatisticsQuestion
 from mpc.questions.uses import ColumnUse
@@ -19,6 +19,9 @@ METHODS: Mapping[str, Method] = MappingProxyType({
     for method in (
         summary.METHOD,
         crosstab.METHOD,
+        kaplan_meier.METHOD,
+        log_rank.METHOD,
+        quantiles.METHOD,
     )
 })  # fmt: skip
 

@@ -187,6 +187,20 @@ def no_further_check(_arguments: Arguments, _dataset: Dataset) -> None:
     """Accept whatever the single arguments accept."""
 
 
+def key_names_are_free(*taken: str) -> Callable[[Arguments, Dataset], None]:
+    """Return the check that no column in any argument has the name of a column that the method's tables have."""
+
+    def check(arguments: Arguments, dataset: Dataset) -> None:
+        named = {value for values in arguments.values() for value in values if dataset.column(value) is not None}
+        for name in sorted(named & set(taken)):
+            raise forbidden(
+                "name", f"a column called {name} cannot be asked about here", why="a result column has that name",
+                remedy="give the column another name in the contract", field=name,
+            )  # fmt: skip
+
+    return check
+
+
 def listed(names: tuple[str, ...]) -> str:
     """Return names as words: ``a``, ``a and b``, ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
