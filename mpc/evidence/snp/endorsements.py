@@ -12,6 +12,7 @@ An endorsement never is an anchor, wherever it came from: anchors are given by S
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Literal
 from uuid import UUID
@@ -23,7 +24,7 @@ from mpc.evidence.chain import OTHERS_MAX_CERTIFICATES, Certificate, parse_certi
 from mpc.evidence.revocation import RevocationList, parse_revocation_list
 from mpc.evidence.snp.layout import Product
 
-FILE_MAX_BYTES: Final = 512 << 10
+FILE_MAX_BYTES: Final = 128 << 10
 _TABLE_ENTRY_BYTES: Final = 24
 _TABLE_GUIDS: Final = (
     "63da758d-e664-4564-adc5-f4b93be8accd",  # VCEK
@@ -84,9 +85,20 @@ def pieces_of(file: bytes) -> tuple[bytes, ...]:
 
 def sorted_out(endorsements: Sequence[bytes]) -> Endorsements:
     """Return what ``endorsements`` (each in any of the forms) hold, or raise ``Malformed``."""
-    pieces = [piece for file in endorsements for piece in pieces_of(file)]
-    if len(pieces) > OTHERS_MAX_CERTIFICATES:
+    files = [_read(file) for file in endorsements]
+    found = Endorsements(
+        tuple(key for file in files for key in file.keys),
+        tuple(authority for file in files for authority in file.authorities),
+        tuple(given for file in files for given in file.lists),
+    )
+    if len(found.keys) + len(found.authorities) + len(found.lists) > OTHERS_MAX_CERTIFICATES:
         raise _malformed("there are more of them than any chain needs")
+    return found
+
+
+@lru_cache(maxsize=64)  # one machine's endorsements come along with every report of it
+def _read(file: bytes) -> Endorsements:
+    pieces = pieces_of(file)
     lists = tuple(parse_revocation_list(piece) for piece in pieces if _is_list(piece))
     certificates = [parse_certificate(piece) for piece in pieces if not _is_list(piece)]
     keys = tuple(key_certificate(one) for one in certificates if one.extension(_STRUCTURE_VERSION) is not None)

@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from mpc.canonical import sha256
 from mpc.evidence.anchors import anchors_among
 from mpc.evidence.chain import Certificate, Chain, load_key, verify_chain
 from mpc.evidence.checks import Checks
@@ -51,8 +50,8 @@ PINNED: Final = tuple(
         "1f084161a44bb6d93778a904877d4819cafa5d05ef4193b2ded9dd9c73dd3f6a",
     )
 )
-# AMD called back the first ASK of Genoa; it stays so where nobody brings a list. By SHA-256 of the root, and serial.
-_CALLED_BACK: Final = frozenset({(PINNED[1], 0x20001)})
+# AMD called back the first ASK of Genoa; that holds where nobody brings a list. Name of the root, and serial number.
+_CALLED_BACK: Final = frozenset({("ARK-Genoa", 0x20001)})
 _ISSUERS: Final = MappingProxyType({"VCEK": "SEV-", "VLEK": "SEV-VLEK-"})
 _TURIN_ID_BYTES: Final = 8
 
@@ -158,7 +157,7 @@ def verify_certificate(
     chain = verify_chain(
         asked, given.authorities, roots=anchors, at=at, handled=frozenset(), checks=checks, signs_others=signs_others
     )
-    root = sha256(chain.root.der)
+    root = common_name(chain.root)
     called_back = any((root, step.serial) in _CALLED_BACK for step in chain.certificates[:-1])
     checks.require(
         "called_back", expected="an authority that AMD has not called back",
