@@ -1,0 +1,235 @@
+"""Collateral as it lies in files: what Intel's provisioning service answered, in whatever wrapper it was kept.
+
+Understood are JSON of all parts (names as in Intel's ``sgx_ql_qve_collateral_t``), the service's own answers
+(``{"tcbInfo": …, "signature": …}``, ``{"enclaveIdentity": …, "signature": …}``), certificates in PEM or DER, and
+revocation lists in DER, PEM or hex. Which certificate signed what is found by its name and its key.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from asn1crypto import pem
+
+from mpc.errors import Malformed
+from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES, Certificate, certificates_of, parse_certificate
+from mpc.evidence.intel.certificates import PCK_AUTHORITIES, PCK_NAME, TCB_SIGNER_NAME, common_name
+from mpc.evidence.json_fields import field_of, hex_bytes, refuse_field
+from mpc.evidence.loose_json import read_json
+from mpc.evidence.revocation import RevocationList, parse_revocation_list
+
+COLLATERAL_MAX_BYTES = 1 << 20
+FILES_MAX = 32
+CERTIFICATES_MAX = 32
+LISTS_MAX = 8
+SIGNATURE_BYTES = 64
+_WHAT = "the collateral"
+_CHAINS = ("tcb_info_issuer_chain", "qe_identity_issuer_chain", "pck_crl_issuer_chain", "pck_certificate_chain")
+_ANSWER = re.compile(rb'\s*\{\s*"(tcbInfo|enclaveIdentity)"\s*:\s*')
+_ANSWER_END = re.compile(rb'\s*,\s*"signature"\s*:\s*"([0-9A-Fa-f]{128})"\s*\}\s*\0?')
+
+
+@dataclass(frozen=True)
+class Signed:
+    """The exact bytes of a JSON document, and r and s over them (64 bytes)."""
+
+    body: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True)
+class Collateral:
+    """All parts that were given, parsed and not believed; ``certificates`` are in no order, ``lists`` neither."""
+
+    tcb_info: Signed | None = None
+    qe_identity: Signed | None = None
+    certificates: tuple[Certificate, ...] = ()
+    lists: tuple[RevocationList, ...] = ()
+
+    @property
+    def signers(self) -> tuple[Certificate, ...]:
+        """The certificates of the key that signs TCB information and enclave identities."""
+        return self._named(TCB_SIGNER_NAME)
+
+    @property
+    def authorities(self) -> tuple[Certificate, ...]:
+        """The certificates of the authorities that sign PCK certificates."""
+        return self._named(*PCK_AUTHORITIES)
+
+    @property
+    def pck_certificates(self) -> tuple[Certificate, ...]:
+        """The PCK certificates, for quotes that only name their platform."""
+        return self._named(PCK_NAME)
+
+    def _named(self, *names: str) -> tuple[Certificate, ...]:
+        return tuple(certificate for certificate in self.certificates if common_name(certificate) in names)
+
+    def joined(self, other: "Collateral") -> "Collateral":
+        """Return the parts of both; ``Malformed`` where both bring the same document and not the same bytes."""
+        for mine, theirs in ((self.tcb_info, other.tcb_info), (self.qe_identity, other.qe_identity)):
+            if mine and theirs and mine != theirs:
+                raise malformed("a document comes twice and differs", "collateral", "one of a kind", "two")
+        return bounded(
+            Collateral(
+                self.tcb_info or other.tcb_info,
+                self.qe_identity or other.qe_identity,
+                _once(self.certificates + other.certificates),
+                self.lists + tuple(given for given in other.lists if given not in self.lists),
+            )
+        )
+
+
+def read_collateral(files: Sequence[bytes]) -> Collateral:
+    """Return the collateral that ``files`` hold together, in any order, or raise ``Malformed``."""
+    return _read(tuple(bytes(file) for file in files))
+
+
+@lru_cache(maxsize=16)  # the same collateral serves every quote of a platform for a month
+def _read(files: tuple[bytes, ...]) -> Collateral:
+    if len(files) > FILES_MAX or sum(map(len, files)) > COLLATERAL_MAX_BYTES:
+        raise malformed("it is over the limit of size", "size", f"{COLLATERAL_MAX_BYTES} bytes", "more")
+    found = Collateral()
+    for file in files:
+        found = found.joined(_read_file(file))
+    return found
+
+
+def collateral_of(
+    *, tcb_info: bytes | None, qe_identity: bytes | None, chains: Iterable[bytes], lists: Iterable[bytes]
+) -> Collateral:
+    """Return the collateral that was taken from another wrapper.
+
+    The documents are the service's answers with their signatures inside, ``chains`` PEM, ``lists`` DER, PEM or hex.
+    """
+    return bounded(
+        Collateral(
+            None if tcb_info is None else _answer(tcb_info, "tcbInfo"),
+            None if qe_identity is None else _answer(qe_identity, "enclaveIdentity"),
+            _once(parse_certificate(der) for chain in chains for der in certificates_of(chain.rstrip(b"\0"))),
+            tuple(_read_list(given) for given in lists),
+        )
+    )
+
+
+def signed_answer(raw: bytes) -> tuple[str, Signed] | None:
+    """Return ``tcbInfo`` or ``enclaveIdentity`` and what was signed, if ``raw`` is such an answer of the service."""
+    start = _ANSWER.match(raw)
+    if start is None:
+        return None
+    try:  # latin-1 keeps every byte where it is
+        _, end = json.JSONDecoder().raw_decode(raw.decode("latin-1"), start.end())
+    except (ValueError, RecursionError):
+        return None
+    rest = _ANSWER_END.fullmatch(raw, end)
+    if rest is None:
+        return None
+    return start[1].decode(), Signed(raw[start.end() : end], bytes.fromhex(rest[1].decode()))
+
+
+def bounded(collateral: Collateral) -> Collateral:
+    """Return the collateral unless it holds more certificates or lists than any chain needs."""
+    if len(collateral.certificates) > CERTIFICATES_MAX or len(collateral.lists) > LISTS_MAX:
+        raise malformed("more certificates or lists than any chain needs", "collateral", "a few", "many")
+    return collateral
+
+
+def _read_file(raw: bytes) -> Collateral:
+    if raw.lstrip()[:1] == b"{":
+        answer = signed_answer(raw)
+        return _read_json(raw) if answer is None else _placed(*answer)
+    if raw.startswith(b"-----BEGIN CERTIFICATE-----"):
+        return Collateral(certificates=_chain(raw))
+    try:
+        return Collateral(lists=(_read_list(raw),))
+    except Malformed:
+        return Collateral(certificates=(parse_certificate(raw),))
+
+
+def _placed(kind: str, signed: Signed) -> Collateral:
+    return Collateral(tcb_info=signed) if kind == "tcbInfo" else Collateral(qe_identity=signed)
+
+
+def _read_json(raw: bytes) -> Collateral:
+    found = read_json(raw, what=_WHAT, max_bytes=COLLATERAL_MAX_BYTES)
+    chains = [_chain(_text(found, name)) for name in _CHAINS if found.get(name) is not None]
+    lists = tuple(_read_list(_text(found, name)) for name in ("root_ca_crl", "pck_crl") if found.get(name) is not None)
+    collateral = Collateral(
+        _read_signed(found, "tcb_info"), _read_signed(found, "qe_identity"), _once(sum(chains, ())), lists
+    )
+    if collateral == Collateral():
+        refuse_field(_WHAT, "missing field", "tcb_info", "Intel's collateral", "none of its parts")
+    return bounded(collateral)
+
+
+def _read_signed(found: dict[str, Any], name: str) -> Signed | None:
+    if found.get(name) is None:
+        return None
+    body = _text(found, name)
+    answer = signed_answer(body)  # some keep the whole answer under the document's name
+    if answer is not None:
+        return answer[1]
+    signature = hex_bytes(field_of(found, f"{name}_signature", str, _WHAT))
+    if signature is None or len(signature) != SIGNATURE_BYTES:
+        refuse_field(_WHAT, "malformed signature", f"{name}_signature", f"{SIGNATURE_BYTES} bytes in hex", "other")
+    return Signed(body, signature)
+
+
+def _text(found: dict[str, Any], name: str) -> bytes:
+    try:
+        return field_of(found, name, str, _WHAT).encode()
+    except UnicodeEncodeError:
+        refuse_field(_WHAT, "malformed JSON", name, "a text", "half a character")
+
+
+def _answer(raw: bytes, kind: str) -> Signed:
+    answer = signed_answer(raw)
+    if answer is None or answer[0] != kind:
+        raise malformed("malformed JSON: it is no answer of the service", kind, "a document with signature", "other")
+    return answer[1]
+
+
+def _chain(data: bytes) -> tuple[Certificate, ...]:
+    ders = certificates_of(data.rstrip(b"\0"))
+    if len(ders) > CHAIN_MAX_CERTIFICATES:
+        raise malformed("more certificates than any chain needs", "chain", "at most 8", str(len(ders)))
+    return tuple(parse_certificate(der) for der in ders)
+
+
+def _read_list(data: bytes) -> RevocationList:
+    """Return the list in DER, PEM or hex; a NUL behind it, as C writes texts, is no part of it."""
+    if data.startswith(b"-----BEGIN"):
+        try:
+            data = pem.unarmor(data)[2]
+        except ValueError:
+            raise malformed("its PEM does not parse", "revocation list", "PEM of one list", "other") from None
+    elif data[:2] in {b"30", b"31"}:
+        data = _hex(data)
+    return parse_revocation_list(data.removesuffix(b"\0") if _der_length(data) == len(data) - 1 else data)
+
+
+def _hex(data: bytes) -> bytes:
+    try:
+        return bytes.fromhex(data.rstrip(b"\0").decode("ascii"))
+    except ValueError:
+        raise malformed("its hex does not parse", "revocation list", "a list in hex", "other") from None
+
+
+def _der_length(data: bytes) -> int:
+    """Return how long the DER value at the front of ``data`` says that it is; 0 for lengths in another form."""
+    return 4 + int.from_bytes(data[2:4], "big") if data[1:2] == b"\x82" else 2 + data[1] if len(data) > 1 else 0
+
+
+def _once(certificates: Iterable[Certificate]) -> tuple[Certificate, ...]:
+    return tuple({certificate.der: certificate for certificate in certificates}.values())
+
+
+def malformed(why: str, field: str, expected: str, found: str) -> Malformed:
+    """Return the refusal of collateral that does not read."""
+    return Malformed(
+        "evidence.collateral", "the collateral is malformed", why=why,
+        remedy="fetch it again, or give the files as the provisioning service wrote them",
+        field=field, expected=expected, found=found,
+    )  # fmt: skip
