@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from mpc.engines.statistics.concentration import Concentration
 from mpc.engines.statistics.crosstab import Crosstab
 from mpc.engines.statistics.executor import execute
+from mpc.engines.statistics.histogram import Histogram
 from mpc.engines.statistics.kaplan_meier import KaplanMeier
 from mpc.engines.statistics.log_rank import LogRank
+from mpc.engines.statistics.missing import Missing
 from mpc.engines.statistics.passes import Plan
 from mpc.engines.statistics.quantiles import Quantiles
 from mpc.engines.statistics.summary import Summary
@@ -21,6 +24,9 @@ PLANS: Mapping[str, Callable[[CheckedStatistics], Plan]] = MappingProxyType({
     "kaplan_meier": KaplanMeier,
     "log_rank": LogRank,
     "quantiles": Quantiles,
+    "histogram": Histogram,
+    "missing": Missing,
+    "concentration": Concentration,
 })  # fmt: skip
 
 

@@ -1,10 +1,12 @@
-"""``crosstab`` computed: one keyed fold that counts, then totals and Pearson's chi-square of every stratum."""
+"""``crosstab`` computed: one keyed fold that counts, then totals and tests of independence of every stratum."""
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import chdtrc
 
+from mpc.engines.statistics.counting import GroupRows
+from mpc.engines.statistics.fisher import fisher_exact
 from mpc.engines.statistics.passes import Folded, KeyedFold, Pass
 from mpc.engines.statistics.tables import key_columns
 from mpc.questions.statistics import CheckedStatistics
@@ -17,33 +19,19 @@ _MARGINS = ((), (_COLUMN,), (_ROW,), (_ROW, _COLUMN))
 """What is totalled over: nothing, columns, rows, both."""
 
 
-class _Rows:
-    """Rows a group."""
-
-    def __init__(self) -> None:
-        self.counts: Counts = np.zeros(0, np.int64)
-
-    def update(self, _batch: pa.RecordBatch, codes: npt.NDArray[np.int64], groups: int) -> None:
-        """Count the rows of the batch."""
-        self.counts = _added(self.counts, np.bincount(codes, minlength=groups))
-
-    def merge(self, other: "_Rows") -> None:
-        """Add group by group."""
-        self.counts = _added(self.counts, other.counts)
-
-
 class Crosstab:
     """The plan: one pass over the rows that have all of the columns."""
 
     def __init__(self, checked: CheckedStatistics) -> None:
         self._dataset = checked.dataset
         self._by = checked.arguments["by"]
+        self._fisher = "fisher" in checked.arguments["tests"]
         # The two columns come first, so that their bits of a margin are 0 and 1 however many strata there are.
         self._keys = (*checked.arguments["row"], *checked.arguments["column"], *self._by)
 
     def first(self) -> Pass:
         """Return the one pass."""
-        return Pass(KeyedFold(self._keys, _Rows), columns=(), present=self._keys, counted=(None,))
+        return Pass(KeyedFold(self._keys, GroupRows), columns=(), present=self._keys, counted=(None,))
 
     def next(self, folded: Folded) -> RawResult:
         """Return the table with its totals, and the tests."""
@@ -78,6 +66,9 @@ class Crosstab:
         data["chi_square"] = pa.array([test[0] for test in tests], pa.float64())
         data["degrees_of_freedom"] = pa.array([test[1] for test in tests], pa.int64())
         data["p_value"] = pa.array([test[2] for test in tests], pa.float64())
+        if self._fisher:
+            exact = [fisher_exact(counts[:, :, i]) for i in range(len(rows))]
+            data["fisher_p_value"] = pa.array(exact, pa.float64())
         behind = folded.tallies.contributors(None, strata, len(rows))
         measures = tuple(Measure(name, "test", "chi_square", extensive=False) for name in list(data)[len(self._by) :])
         return RawTable(
@@ -122,8 +113,3 @@ def _joined(parts: list[tuple[Contributors, ...]]) -> tuple[Contributors, ...]:
         )
         for each in zip(*parts, strict=True)
     )
-
-
-def _added(left: Counts, right: Counts) -> Counts:
-    size = max(len(left), len(right))
-    return np.pad(left, (0, size - len(left))) + np.pad(right, (0, size - len(right)))

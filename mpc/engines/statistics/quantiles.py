@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mpc.engines.statistics.contributors import Split
+from mpc.engines.statistics.counting import Nothing
 from mpc.engines.statistics.numbers import Floats, Numbers
 from mpc.engines.statistics.ordered import Codes, Images, image, value
 from mpc.engines.statistics.passes import Folded, KeyedFold, Pass
@@ -232,16 +233,6 @@ class _Position:
             threshold = thresholds[codes]
             position += (values > threshold).astype(np.int64) + (values >= threshold)
         return position
-
-
-class Nothing:
-    """What a pass gathers that only counts subjects."""
-
-    def update(self, _batch: pa.RecordBatch, _codes: Codes, _groups: int) -> None:
-        """Add nothing."""
-
-    def merge(self, _other: "Nothing") -> None:
-        """Add nothing."""
 
 
 def _interleaved(parts: list[Behind]) -> Behind:

@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from mpc.questions.statistics import crosstab, kaplan_meier, log_rank, quantiles, summary
+from mpc.questions.statistics import (
+    concentration,
+    crosstab,
+    histogram,
+    kaplan_meier,
+    log_rank,
+    missing,
+    quantiles,
+    summary,
+)
 from mpc.questions.statistics.method import Arguments, Method, forbidden
 from mpc.questions.terms import StatisticsQuestion
 from mpc.questions.uses import ColumnUse
@@ -22,6 +31,9 @@ METHODS: Mapping[str, Method] = MappingProxyType({
         kaplan_meier.METHOD,
         log_rank.METHOD,
         quantiles.METHOD,
+        histogram.METHOD,
+        missing.METHOD,
+        concentration.METHOD,
     )
 })  # fmt: skip
 

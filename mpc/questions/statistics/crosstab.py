@@ -2,7 +2,7 @@
 
 from math import prod
 
-from mpc.questions.statistics.method import DECLARED, Arguments, Columns, Method, forbidden, levels, listed
+from mpc.questions.statistics.method import DECLARED, Arguments, Columns, Method, Options, forbidden, levels, listed
 from mpc.table.schema import Dataset
 
 CELLS_MAX = 100_000
@@ -12,9 +12,10 @@ def _sentence(arguments: Arguments, dataset: Dataset) -> str:
     by = arguments["by"]
     strata = f", separately for each {listed(by)}" if by else ""
     row, column = arguments["row"][0], arguments["column"][0]
+    exact = " and Fisher's exact test" if "fisher" in arguments["tests"] else " test"
     return (
         f"Number of rows of {dataset.name} for every combination of {row} and {column}, "
-        f"with totals, and Pearson's chi-square test of the two{strata}; rows with a missing value are left out."
+        f"with totals, and Pearson's chi-square{exact} of the two{strata}; rows with a missing value are left out."
     )
 
 
@@ -39,6 +40,7 @@ METHOD = Method(
         Columns("row", "grouped", DECLARED, least=1, most=1),
         Columns("column", "grouped", DECLARED, least=1, most=1),
         Columns("by", "grouped", DECLARED, least=0, most=6),
+        Options("tests", ("fisher",)),
     ),
     sentence=_sentence,
     check=_check,

@@ -102,8 +102,27 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Options:
+    """An argument that is any of ``options``, each once, in their order; or none."""
+
+    name: str
+    options: tuple[str, ...]
+
+    def uses(self, arguments: Arguments, _dataset: Dataset) -> tuple[ColumnUse, ...]:
+        """Return no use; ``Forbidden`` for anything but options in their order."""
+        values = arguments[self.name]
+        if values != tuple(option for option in self.options if option in values):
+            raise forbidden(
+                "option", f"{self.name} are not its options", why="the method declares them",
+                remedy="name each once, in this order", field=self.name, expected=", ".join(self.options),
+                found=", ".join(values),
+            )  # fmt: skip
+        return ()
+
+
+@dataclass(frozen=True)
 class Numbers:
-    """An argument of ``least`` to ``most`` different decimal numbers, ascending, from ``minimum`` to ``maximum``.
+    """An argument of ``least`` to ``most`` decimal numbers from ``minimum`` to ``maximum``, different and ascending.
 
     Both bounds are decimal text and inclusive, None for none. A number has one spelling (``0.5``, ``10``, ``-3``).
     """
@@ -114,12 +133,13 @@ class Numbers:
     least: int = 1
     most: int = 1
     whole: bool = False
+    ascending: bool = True
 
     def uses(self, arguments: Arguments, _dataset: Dataset) -> tuple[ColumnUse, ...]:
         """Return no use; ``Forbidden`` for numbers that are not spelled so, out of bounds or out of order."""
         values = arguments[self.name]
         numbers = [Decimal(value) for value in values if _NUMBER.fullmatch(value)]
-        ascending = all(one < next_one for one, next_one in pairwise(numbers))
+        ascending = not self.ascending or all(one < next_one for one, next_one in pairwise(numbers))
         if len(numbers) != len(values) or not ascending or not self.least <= len(values) <= self.most:
             raise self._refused(values)
         if not all(map(self._is_within, numbers)):
@@ -141,7 +161,7 @@ class Numbers:
         )
         return forbidden(
             "number", f"{self.name} are not numbers that the method takes", why="it declares how many, within what",
-            remedy="write decimal numbers in ascending order, without superfluous zeros", field=self.name,
+            remedy="write decimal numbers without superfluous zeros, ascending", field=self.name,
             expected=" ".join([many, kind, *span]), found=", ".join(values) or "nothing",
         )  # fmt: skip
 

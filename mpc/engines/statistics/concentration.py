@@ -1,0 +1,142 @@
+"""``concentration`` computed: totals of each subject in a keyed fold whose memory grows with the subjects."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mpc.engines.statistics.numbers import Floats, Numbers
+from mpc.engines.statistics.passes import PARTY, Codes, Folded, KeyedFold, Pass
+from mpc.engines.statistics.tables import Cells, count, figure, key_columns, tidy
+from mpc.questions.statistics import CheckedStatistics
+from mpc.results import Largest, Measure, RawResult
+from mpc.table.batches import normalised
+from mpc.table.schema import Dataset, Subject
+
+_PENDING_ROWS = 1 << 20
+
+
+class _Totals:
+    """The total of each subject at each party, in each group; rows are subjects of their own where nobody is one."""
+
+    def __init__(self, numbers: Numbers, subject: Subject) -> None:
+        self._numbers = numbers
+        self._subject = subject
+        self._parts: list[pa.Table] = []
+        self._pending = 0
+
+    def update(self, batch: pa.RecordBatch, codes: Codes, _groups: int) -> None:
+        """Add the values of the batch to their subjects' totals."""
+        values, _ = self._numbers.read(batch)
+        columns = {"group": codes, "party": batch.column(PARTY), "value": values}
+        if self._subject.column is not None:
+            columns["subject"] = normalised(batch.column(self._subject.column), self._subject.normalisation)
+        self._add(pa.table(columns))
+
+    def merge(self, other: "_Totals") -> None:
+        """Add subject by subject."""
+        self._add(other.totals())
+
+    def totals(self) -> pa.Table:
+        """Return group, party, subject and value, one row each of the first three."""
+        if len(self._parts) > 1:
+            self._parts = [self._summed(pa.concat_tables(self._parts))]
+        return self._parts[0]
+
+    def _add(self, rows: pa.Table) -> None:
+        self._parts.append(self._summed(rows))
+        self._pending += self._parts[-1].num_rows
+        if self._pending > _PENDING_ROWS:
+            self.totals()
+            self._pending = 0
+
+    def _summed(self, rows: pa.Table) -> pa.Table:
+        if self._subject.column is None:
+            return rows
+        summed = rows.group_by(["group", "party", "subject"], use_threads=False).aggregate([("value", "sum")])
+        return summed.rename_columns({"value_sum": "value"}).select(rows.column_names)
+
+
+class Concentration:
+    """The plan: one pass."""
+
+    def __init__(self, checked: CheckedStatistics) -> None:
+        self._dataset = checked.dataset
+        self._column = checked.arguments["column"]
+        self._numbers = Numbers.of(checked.dataset, self._column[0])
+        self._by = checked.arguments["by"]
+
+    def first(self) -> Pass:
+        """Return the one pass."""
+        subject = self._dataset.subject
+        named = () if subject.column is None else (subject.column,)
+        return Pass(
+            KeyedFold(self._by, lambda: _Totals(self._numbers, subject)),
+            columns=(*self._column, *named, PARTY),
+            present=self._column,
+            counted=(None,),
+        )
+
+    def next(self, folded: Folded) -> RawResult:
+        """Return number, total and indices of each group, with the largest contributions."""
+        size = len(folded.groups)
+        totals = folded.accumulator.totals()
+        each = _by_group(totals, _units(self._dataset), size)
+        parties = _by_group(totals, ["group", "party"], size)
+        behind = folded.tallies.contributors(None, np.arange(size), size)
+        weighed = (_largest("subject", each), _largest("party", parties)) if len(self._dataset.owners) > 1 else (
+            _largest("subject", each),
+        )  # fmt: skip
+        column = self._dataset.column(self._column[0])
+        unit = column.unit if column is not None else None
+        total = self._numbers.shown(np.array([values.sum() for values in each]))
+        source = self._column[0]
+        cells = [
+            count("n", [len(values) for values in each], behind, source),
+            Cells(Measure("total", "sum", source, extensive=True, unit=unit), pa.array(total), behind, weighed),
+            figure("hhi", "concentration", list(map(hhi, each)), behind, source=source, largest=weighed),
+            figure("gini", "inequality", list(map(gini, each)), behind, source=source, largest=weighed),
+        ]
+        keys = key_columns(self._dataset, self._by, folded.groups)
+        return RawResult((tidy("concentration", keys, cells, folded),))
+
+
+def hhi(values: Floats) -> float:
+    """Return the sum of squared shares (1/n for equal ones, 1 for one that has all); NaN without a total."""
+    total = float(values.sum())
+    return float(((values / total) ** 2).sum()) if total > 0 else np.nan
+
+
+def gini(values: Floats) -> float:
+    """Return half the mean absolute difference relative to the mean (0 for equal ones); NaN without a total."""
+    total, size = float(values.sum()), len(values)
+    if total <= 0:
+        return np.nan
+    ranks = 2.0 * np.arange(1, size + 1) - size - 1
+    return float((ranks * np.sort(values)).sum() / (size * total))
+
+
+def _units(dataset: Dataset) -> list[str]:
+    """Return which rows of totals are one subject's: those of one identifier, at one party unless it is shared."""
+    if dataset.subject.column is None:
+        return []
+    return ["group", "subject"] if dataset.subject.identity == "shared" else ["group", "party", "subject"]
+
+
+def _by_group(totals: pa.Table, units: Sequence[str], size: int) -> list[Floats]:
+    """Return the values of each group, those of one unit added."""
+    if units:
+        totals = totals.group_by(list(units), use_threads=False).aggregate([("value", "sum")])
+    values = np.asarray(totals.column("value_sum" if units else "value"), np.float64)
+    codes = np.asarray(totals.column("group"), np.int64)
+    # By value within the group: sums then depend on the values alone, not on the order that they came in.
+    order = np.lexsort((values, codes))
+    ends = np.searchsorted(codes[order], np.arange(size + 1))
+    return [values[order[ends[group] : ends[group + 1]]] for group in range(size)]
+
+
+def _largest(unit: str, each: Sequence[Floats]) -> Largest:
+    top: npt.NDArray[np.float64] = np.array([[0.0, 0.0, *values][-2:] for values in each]).reshape(-1, 2)
+    total = np.array([values.sum() for values in each])
+    return Largest("subject" if unit == "subject" else "party", total, first=top[:, 1], second=top[:, 0])
