@@ -17,10 +17,11 @@ from types import MappingProxyType
 from typing import Final, Literal
 from uuid import UUID
 
-from asn1crypto import core, parser, pem
+from asn1crypto import core, pem
 
 from mpc.errors import Malformed
 from mpc.evidence.chain import OTHERS_MAX_CERTIFICATES, Certificate, parse_certificate
+from mpc.evidence.der import CONTEXT_0, INTEGER, SEQUENCE, Element, read_element
 from mpc.evidence.revocation import RevocationList, parse_revocation_list
 from mpc.evidence.snp.layout import Product
 
@@ -45,7 +46,6 @@ _PATCH_LEVELS: Final[Mapping[str, str]] = MappingProxyType({
     "bl": f"{_AMD}.3.1", "tee": f"{_AMD}.3.2", "snp": f"{_AMD}.3.3", "ucode": f"{_AMD}.3.8", "fmc": f"{_AMD}.3.9",
 })  # fmt: skip
 _PRODUCTS: Final[tuple[Product, ...]] = ("Milan", "Genoa", "Turin")
-_SEQUENCE, _INTEGER, _CONTEXT_0 = (0, 1, 16), (0, 0, 2), (2, 1, 0)
 
 
 @dataclass(frozen=True)
@@ -159,37 +159,28 @@ def _of_pem(file: bytes) -> Iterator[bytes]:
 
 def _of_der(file: bytes) -> Iterator[bytes]:
     """Yield one certificate or list, or those of a PkiPath."""
-    inner = _children(file)
-    if not inner or inner[0][0] != _SEQUENCE:
-        raise _malformed("a file is neither a certificate nor a revocation list")
-    first = _children(inner[0][1])
-    if first and first[0][0] == _SEQUENCE and _children(first[0][1])[:1] and _children(first[0][1])[0][0] == _CONTEXT_0:
-        yield from (whole for _, whole in inner)
+    try:
+        outer = read_element(file)
+        is_path = _begins_with(_begins_with(_begins_with(outer))).tag == CONTEXT_0
+    except ValueError:
+        is_path = False
+    if is_path:
+        yield from (certificate.whole for certificate in outer.children())
     else:
         yield file
 
 
 def _is_list(piece: bytes) -> bool:
     # A list begins with the number of its version, a certificate with the same in a context tag.
-    body = _children(piece)
-    return bool(body) and _children(body[0][1])[:1] != [] and _children(body[0][1])[0][0] == _INTEGER
-
-
-def _children(der: bytes) -> list[tuple[tuple[int, int, int], bytes]]:
-    """Return (class, method, tag) and the whole of every element in the one element that ``der`` is."""
-    found: list[tuple[tuple[int, int, int], bytes]] = []
     try:
-        _, method, _, _, rest, _ = parser.parse(der, strict=True)
-        while method and rest:
-            class_, inner, tag, header, content, trailer = parser.parse(rest)
-            whole = header + content + trailer
-            found.append(((class_, inner, tag), whole))
-            rest = rest[len(whole) :]
-            if len(found) > OTHERS_MAX_CERTIFICATES:
-                break
+        return _begins_with(_begins_with(read_element(piece))).tag == INTEGER
     except ValueError:
-        return []
-    return found
+        return False
+
+
+def _begins_with(element: Element) -> Element:
+    first, *_ = element.children(SEQUENCE)
+    return first
 
 
 def _of_table(table: bytes) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from asn1crypto import pem
 
 from mpc.canonical import sha256
 from mpc.errors import Malformed
-from mpc.evidence.snp.endorsements import pieces_of
+from mpc.evidence.snp.endorsements import pieces_of, sorted_out
 from tests.evidence.snp.snp_beliefs import believe
 from tests.evidence.snp_forge import SnpForge, ec_key
 
@@ -53,7 +53,7 @@ def test_a_host_s_certificate_table_endorses(order: str) -> None:
 )
 def test_a_broken_table_is_malformed(broken: bytes) -> None:
     with pytest.raises(Malformed):
-        pieces_of(broken)
+        sorted_out([broken])
 
 
 def test_endorsements_are_taken_as_they_lie() -> None:

@@ -1,0 +1,80 @@
+"""DER, one element at a time (X.690, 8.1 and 10.1): for structures that no library knows, and to tell files apart.
+
+Only what DER allows is read: definite lengths in their shortest form, tags below 31. So an element has one spelling.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+INTEGER, BIT_STRING, OCTET_STRING, OBJECT_IDENTIFIER, UTF8_STRING = 0x02, 0x03, 0x04, 0x06, 0x0C
+BOOLEAN, SEQUENCE, SET, CONTEXT_0 = 0x01, 0x30, 0x31, 0xA0
+"""Tags as the one byte with which the element begins."""
+
+_HIGH_TAG: Final = 0x1F
+_LONG_LENGTH: Final = 0x80
+_LENGTH_MAX_BYTES: Final = 4
+_ELEMENTS_MAX: Final = 1024
+
+
+@dataclass(frozen=True)
+class Element:
+    """One element: its first byte (class, form and number), its content, and all of it."""
+
+    tag: int
+    content: bytes
+    whole: bytes
+
+    def children(self, tag: int | None = None) -> tuple["Element", ...]:
+        """Return the elements inside; ``ValueError`` where there are none to read, or ``tag`` is not this one's."""
+        if tag is not None and tag != self.tag:
+            raise ValueError(f"an element of tag {tag:#x} is expected, and {self.tag:#x} stands there")
+        return tuple(_elements(self.content))
+
+
+def read_element(der: bytes) -> Element:
+    """Return the one element that ``der`` is; ``ValueError`` when it is none, or something follows it."""
+    found = tuple(_elements(der))
+    if len(found) != 1:
+        raise ValueError("there is not one element")
+    return found[0]
+
+
+def sequence_of(*parts: bytes) -> bytes:
+    """Return the SEQUENCE of elements that are DER already."""
+    return encode(SEQUENCE, b"".join(parts))
+
+
+def encode(tag: int, content: bytes) -> bytes:
+    """Return one element."""
+    size = len(content)
+    if size < _LONG_LENGTH:
+        return bytes([tag, size]) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, _LONG_LENGTH | len(length)]) + length + content
+
+
+def _elements(raw: bytes) -> Iterator[Element]:
+    at = count = 0
+    while at < len(raw):
+        start, (tag, length, at) = at, _header(raw, at)
+        count += 1
+        if at + length > len(raw) or count > _ELEMENTS_MAX:
+            raise ValueError("an element is longer than what holds it, or there are too many")
+        yield Element(tag, raw[at : at + length], raw[start : at + length])
+        at += length
+
+
+def _header(raw: bytes, at: int) -> tuple[int, int, int]:
+    """Return tag, length of the content, and where it begins."""
+    tag, first = raw[at], raw[at + 1] if at + 1 < len(raw) else _LONG_LENGTH
+    if tag & _HIGH_TAG == _HIGH_TAG:
+        raise ValueError("a tag of several bytes")
+    if first < _LONG_LENGTH:
+        return tag, first, at + 2
+    size = first & ~_LONG_LENGTH
+    spelled = raw[at + 2 : at + 2 + size]
+    length = int.from_bytes(spelled, "big")
+    if not 0 < size <= _LENGTH_MAX_BYTES or len(spelled) != size or spelled[0] == 0 or length < _LONG_LENGTH:
+        raise ValueError("a length that is not in its shortest form")
+    return tag, length, at + 2 + size
