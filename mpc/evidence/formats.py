@@ -5,15 +5,14 @@ from datetime import datetime
 from types import MappingProxyType
 
 from mpc.errors import Malformed, Untrusted
-from mpc.evidence import simulated, tpm
-from mpc.evidence.chain import certificates_of
+from mpc.evidence import simulated, tpm, tpm_files, tpm_google
 from mpc.evidence.claims import Claims, Given
 from mpc.evidence.format import Format
 from mpc.evidence.keystone import FORMAT as KEYSTONE
 from mpc.evidence.nitro import FORMAT as NITRO
 from mpc.evidence.reference_values import ReferenceValues
 from mpc.evidence.snp import FORMAT as SNP
-from mpc.evidence.tpm_pieces import is_bare_quote, parse_pieces
+from mpc.evidence.veracruz import FORMAT as VERACRUZ
 
 
 def _gather_simulated(
@@ -23,13 +22,6 @@ def _gather_simulated(
     return simulated.parse(raw), ()
 
 
-def _gather_tpm(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[tpm.TpmEvidence, tuple[bytes, ...]]:
-    del given
-    if is_bare_quote(raw):
-        return parse_pieces(raw, files), ()
-    return tpm.parse(raw), tuple(der for file in files for der in certificates_of(file))
-
-
 def _no_roots(reference: ReferenceValues) -> tuple[bytes, ...]:
     del reference
     return ()
@@ -37,10 +29,6 @@ def _no_roots(reference: ReferenceValues) -> tuple[bytes, ...]:
 
 def _is_simulated(raw: bytes) -> bool:
     return _parses(simulated.parse, raw)
-
-
-def _is_tpm(raw: bytes) -> bool:
-    return is_bare_quote(raw) or _parses(tpm.parse, raw)
 
 
 def _parses(parse: Callable[[bytes], object], raw: bytes) -> bool:
@@ -56,10 +44,14 @@ _ALL = (
         simulated.FORMAT, _is_simulated, simulated.parse, _gather_simulated, simulated.verify, simulated.compare,
         simulated.describe, _no_roots,
     ),
-    Format(tpm.FORMAT, _is_tpm, tpm.parse, _gather_tpm, tpm.verify, tpm.compare, tpm.describe, tpm.roots),
+    Format(
+        tpm.FORMAT, tpm_files.is_tpm, tpm.parse, tpm_files.gather, tpm.verify, tpm.compare, tpm.describe, tpm.roots,
+        pinned=tpm_google.PINNED,
+    ),
     SNP,
     NITRO,
     KEYSTONE,
+    VERACRUZ,
 )  # fmt: skip
 FORMATS: Mapping[str, Format] = MappingProxyType({chosen.name: chosen for chosen in _ALL})
 

@@ -8,12 +8,14 @@ from mpc.evidence.claims import SimulatedReference, TpmReference
 from mpc.evidence.keystone.reference import KeystoneReference
 from mpc.evidence.nitro.reference import NitroReference
 from mpc.evidence.snp.reference import SnpReference
+from mpc.evidence.veracruz.reference import VeracruzReference
 
 ReferenceValues = Annotated[
     SimulatedReference
     | TpmReference
     | KeystoneReference
     | NitroReference
-    | SnpReference,
+    | SnpReference
+    | VeracruzReference,
     Field(discriminator="format"),
 ]  # fmt: skip

@@ -32,6 +32,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from mpc.canonical import format_time, labelled_cbor, parse_labelled_cbor, sha256
 from mpc.errors import Malformed
+from mpc.evidence import tpm_google as google
+from mpc.evidence.anchors import anchors_among
 from mpc.evidence.chain import (
     CHAIN_MAX_CERTIFICATES,
     EXTENDED_KEY_USAGE,
@@ -46,7 +48,8 @@ from mpc.evidence.chain import (
     verify_signature,
 )
 from mpc.evidence.checks import Checks
-from mpc.evidence.claims import Check, Claims, Shown, TpmReference
+from mpc.evidence.claims import Check, Claims, Fact, Shown, TpmReference
+from mpc.evidence.event_log import EventLog
 from mpc.evidence.tpm_structures import (
     DECRYPT,
     FIXED_PARENT,
@@ -80,7 +83,11 @@ _WHAT = "the TPM evidence is not believed"
 
 @dataclass(frozen=True)
 class TpmEvidence:
-    """A quote and what is needed to check it. ``public`` and ``certificates`` may be absent only in separate pieces."""
+    """A quote and what is needed to check it. ``public`` and ``certificates`` may be absent only in separate pieces.
+
+    ``bank`` is the one that the quote has to cover. ``also`` are quotes of other banks that came with it: they have to
+    hold as well. ``event_log`` explains registers; nothing depends on it.
+    """
 
     attest: Attest
     signature: Signature
@@ -88,6 +95,9 @@ class TpmEvidence:
     public: Public | None
     pcrs: Mapping[int, bytes] | None
     certificates: tuple[Certificate, ...]
+    bank: str = BANK
+    also: tuple["TpmEvidence", ...] = ()
+    event_log: EventLog | None = None
 
 
 def parse(raw: bytes) -> TpmEvidence:
@@ -120,10 +130,9 @@ def verify(evidence: TpmEvidence, endorsements: Sequence[bytes], *, roots: Seque
     chain = _verify_chain(evidence, endorsements, roots, at, checks)
     if evidence.public is not None:
         require_attestation_key(evidence.public, checks)
-        _verify_signer(evidence.attest, evidence.public, checks)
-    _verify_signature(evidence, checks)
-    _verify_selection(evidence.attest, checks)
-    pcrs = _verify_pcrs(evidence, checks)
+    for other in evidence.also:
+        _verify_quote(other, checks)
+    pcrs = _verify_quote(evidence, checks)
     return Claims(
         format=FORMAT,
         bound=evidence.attest.extra_data,
@@ -221,20 +230,20 @@ def _verify_chain(
 ) -> Chain | None:
     if not evidence.certificates:
         return None
-    leaf, *others = evidence.certificates
+    leaf, *others = [*evidence.certificates, *map(parse_certificate, endorsements)]
     chain = verify_chain(
         leaf,
-        [*others, *map(parse_certificate, endorsements)],
-        roots=[parse_certificate(root) for root in roots],
+        others,
+        roots=anchors_among(roots, others),
         at=at,
         # The name of a machine's hardware binds nobody here; the usage is checked below.
         handled=frozenset({SUBJECT_ALTERNATIVE_NAME, EXTENDED_KEY_USAGE}),
         checks=checks,
     )
+    usages = {ATTESTATION_KEY_USAGE} | (google.USAGES if sha256(chain.root.der) in google.PINNED else frozenset())
     checks.require(
-        "ak_certificate_usage", expected=ATTESTATION_KEY_USAGE,
-        found=" ".join(sorted(leaf.extended_key_usage)) or "none",
-        passed=ATTESTATION_KEY_USAGE in leaf.extended_key_usage,
+        "ak_certificate_usage", expected=" or ".join(sorted(usages)),
+        found=" ".join(sorted(leaf.extended_key_usage)) or "none", passed=bool(usages & leaf.extended_key_usage),
         why="the certificate is not one of an attestation key", remedy="enrol the attestation key with a party",
     )  # fmt: skip
     checks.require(
@@ -243,6 +252,14 @@ def _verify_chain(
         remedy="send the certificate of the key that signed the quote",
     )  # fmt: skip
     return chain
+
+
+def _verify_quote(evidence: TpmEvidence, checks: Checks) -> Mapping[int, bytes]:
+    if evidence.public is not None:
+        _verify_signer(evidence.attest, evidence.public, checks)
+    _verify_signature(evidence, checks)
+    _verify_selection(evidence, checks)
+    return _verify_pcrs(evidence, checks)
 
 
 def _verify_signer(attest: Attest, public: Public, checks: Checks) -> None:
@@ -266,13 +283,13 @@ def _verify_signature(evidence: TpmEvidence, checks: Checks) -> None:
     )  # fmt: skip
 
 
-def _verify_selection(attest: Attest, checks: Checks) -> None:
-    covered = [selection for selection in attest.selections if selection.indices]
+def _verify_selection(evidence: TpmEvidence, checks: Checks) -> None:
+    covered = [selection for selection in evidence.attest.selections if selection.indices]
     banks = " ".join(selection.bank for selection in covered)
     checks.require(
-        "pcr_bank", expected=BANK, found=banks or "none", passed=banks == BANK,
+        "pcr_bank", expected=evidence.bank, found=banks or "none", passed=banks == evidence.bank,
         why="unexpected PCR bank" if covered else "empty PCR selection",
-        remedy=f"quote registers of the {BANK} bank, and of no other",
+        remedy=f"quote registers of the {evidence.bank} bank, and of no other",
     )  # fmt: skip
 
 
@@ -295,9 +312,9 @@ def _verify_pcrs(evidence: TpmEvidence, checks: Checks) -> Mapping[int, bytes]:
     return given
 
 
-def _facts(evidence: TpmEvidence, chain: Chain | None) -> dict[str, str]:
+def _facts(evidence: TpmEvidence, chain: Chain | None) -> dict[str, Fact]:
     attest = evidence.attest
-    facts = {
+    facts: dict[str, Fact] = {
         "ak_endorsed": "yes" if chain else "no",
         "ak_attributes": attribute_words(evidence.public.attributes) if evidence.public else "not shown",
         "clock_ms": str(attest.clock_ms),
@@ -305,13 +322,23 @@ def _facts(evidence: TpmEvidence, chain: Chain | None) -> dict[str, str]:
         "restart_count": str(attest.restart_count),
         "clock_safe": "yes" if attest.safe else "no",
         "firmware_version": f"{attest.firmware_version:#018x}",
-        "bank": BANK,
+        "bank": evidence.bank,
         "selection": _indices(attest.selections[0].indices),
     }
     if chain:
         facts["authority"] = fingerprint(chain.root)
         facts["authority_name"] = chain.root.subject_text
+        facts |= google.instance_facts(chain.leaf)
+    if evidence.event_log:
+        facts["event_log"] = _explanations(evidence.event_log, evidence.bank, evidence.pcrs or {})
     return facts
+
+
+def _explanations(log: EventLog, bank: str, pcrs: Mapping[int, bytes]) -> dict[str, Fact]:
+    """Return which events lead to which register, and which registers that hold something no event leads to."""
+    explained = log.explained(bank, pcrs)
+    left = (str(index) for index, value in pcrs.items() if index not in explained and set(value) - {0, 0xFF})
+    return {**{f"pcr{index}": events for index, events in explained.items()}, "unexplained": tuple(left)}
 
 
 def _code_check(claims: Claims, reference: TpmReference) -> Check:

@@ -5,13 +5,14 @@ The evidence is the bare TPMS_ATTEST; beside it lie, in any order, each recognis
 certificates (PEM or DER, leaf first).
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from mpc.evidence.chain import Certificate, certificates_of, parse_certificate
-from mpc.evidence.tpm import PCR_BYTES, TpmEvidence
+from mpc.evidence.tpm import BANK, TpmEvidence
 from mpc.evidence.tpm_structures import (
     ECDSA,
     GENERATED,
@@ -37,8 +38,8 @@ def is_bare_quote(raw: bytes) -> bool:
     return raw[:4] == GENERATED.to_bytes(4)
 
 
-def parse_pieces(raw: bytes, pieces: Sequence[bytes]) -> TpmEvidence:
-    """Return the evidence made of a bare quote and the files beside it, or raise ``Malformed``."""
+def parse_pieces(raw: bytes, pieces: Sequence[bytes], *, bank: str = BANK) -> TpmEvidence:
+    """Return the evidence made of a bare quote over ``bank`` and the files beside it, or raise ``Malformed``."""
     attest = parse_attest(raw)
     sorted_out: dict[str, bytes] = {}
     certificates: list[Certificate] = []
@@ -60,16 +61,17 @@ def parse_pieces(raw: bytes, pieces: Sequence[bytes]) -> TpmEvidence:
         public=public,
         pcrs=_registers(sorted_out.get("registers"), attest),
         certificates=tuple(certificates),
+        bank=bank,
     )
 
 
 def _kind(piece: bytes, attest: Attest) -> str:
-    count = sum(len(selection.indices) for selection in attest.selections)
+    size = sum(_register_bytes(selection.bank) * len(selection.indices) for selection in attest.selections)
     if piece.startswith(_PEM_KEY):
         return "key"
     if piece.startswith((_PEM, _DER)):
         return "certificates"
-    if count and len(piece) == PCR_BYTES * count:
+    if size and len(piece) == size:
         return "registers"
     if piece[:2] in _SIGNATURES:
         return "signature"
@@ -98,5 +100,13 @@ def _key(pieces: Mapping[str, bytes], public: Public | None, certificates: Seque
 def _registers(values: bytes | None, attest: Attest) -> dict[int, bytes] | None:
     if values is None:
         return None
-    indices = [index for selection in attest.selections for index in selection.indices]
-    return {index: values[at * PCR_BYTES : (at + 1) * PCR_BYTES] for at, index in enumerate(indices)}
+    registers: dict[int, bytes] = {}
+    for selection in attest.selections:
+        size = _register_bytes(selection.bank)
+        for index in selection.indices:
+            registers[index], values = values[:size], values[size:]
+    return registers
+
+
+def _register_bytes(bank: str) -> int:
+    return hashlib.new(bank).digest_size
