@@ -3,16 +3,20 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from mpc.engines.statistics.anova import Anova
 from mpc.engines.statistics.concentration import Concentration
 from mpc.engines.statistics.crosstab import Crosstab
 from mpc.engines.statistics.executor import execute
 from mpc.engines.statistics.histogram import Histogram
 from mpc.engines.statistics.kaplan_meier import KaplanMeier
+from mpc.engines.statistics.linear import Linear
 from mpc.engines.statistics.log_rank import LogRank
+from mpc.engines.statistics.mann_whitney import MannWhitney
 from mpc.engines.statistics.missing import Missing
 from mpc.engines.statistics.passes import Plan
 from mpc.engines.statistics.quantiles import Quantiles
 from mpc.engines.statistics.summary import Summary
+from mpc.engines.statistics.t_test import TTest
 from mpc.errors import OutOfOrder
 from mpc.questions.statistics import CheckedStatistics
 from mpc.results import RawResult
@@ -21,12 +25,16 @@ from mpc.table.batches import Table
 PLANS: Mapping[str, Callable[[CheckedStatistics], Plan]] = MappingProxyType({
     "summary": Summary,
     "crosstab": Crosstab,
+    "linear": Linear,
     "kaplan_meier": KaplanMeier,
     "log_rank": LogRank,
     "quantiles": Quantiles,
     "histogram": Histogram,
     "missing": Missing,
     "concentration": Concentration,
+    "t_test": TTest,
+    "anova": Anova,
+    "mann_whitney": MannWhitney,
 })  # fmt: skip
 
 

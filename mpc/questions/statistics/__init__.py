@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from mpc.questions.statistics import (
+    anova,
     concentration,
     crosstab,
     histogram,
     kaplan_meier,
+    linear,
     log_rank,
+    mann_whitney,
     missing,
     quantiles,
     summary,
+    t_test,
 )
 from mpc.questions.statistics.method import Arguments, Method, forbidden
 from mpc.questions.terms import StatisticsQuestion
@@ -28,12 +32,16 @@ METHODS: Mapping[str, Method] = MappingProxyType({
     for method in (
         summary.METHOD,
         crosstab.METHOD,
+        linear.METHOD,
         kaplan_meier.METHOD,
         log_rank.METHOD,
         quantiles.METHOD,
         histogram.METHOD,
         missing.METHOD,
         concentration.METHOD,
+        t_test.METHOD,
+        anova.METHOD,
+        mann_whitney.METHOD,
     )
 })  # fmt: skip
 

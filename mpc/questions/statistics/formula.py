@@ -20,7 +20,7 @@ from itertools import product
 from typing import Literal
 
 from mpc.errors import Forbidden
-from mpc.questions.statistics.method import DECLARED, NUMBERS, Columns, forbidden
+from mpc.questions.statistics.method import DECLARED, NUMBERS, Columns, forbidden, levels, spelled
 from mpc.questions.uses import Role
 from mpc.table.schema import Column, ColumnType, Dataset
 
@@ -70,6 +70,7 @@ class Factor:
 
 Term = tuple[Power | Factor, ...]
 """A product of different atoms, in the order in which they are written; the empty one is the intercept."""
+INTERCEPT: Term = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Formula:
     @property
     def has_intercept(self) -> bool:
         """Whether the intercept is among the terms."""
-        return () in self.terms
+        return INTERCEPT in self.terms
 
     @property
     def factors(self) -> tuple[Factor, ...]:
@@ -167,7 +168,7 @@ class _Parser:
     def formula(self) -> Formula:
         response = self._response()
         self._expect("~")
-        terms = self._sum([()])
+        terms = self._sum([INTERCEPT])
         if self._next != ("end", ""):
             raise self._unread()
         if not terms:
@@ -217,7 +218,7 @@ class _Parser:
             first = False
             if self._next == ("number", "0"):
                 self._take()
-                minus, each = not minus, [()]
+                minus, each = not minus, [INTERCEPT]
             else:
                 each = self._product()
             if minus:
@@ -263,7 +264,7 @@ class _Parser:
             return terms
         if self._next == ("number", "1"):
             self._take()
-            return [()]
+            return [INTERCEPT]
         name = self._name()
         if self._next == ("mark", "("):
             return self._call(name)
@@ -355,7 +356,7 @@ class _Parser:
     def _column(self, name: str, types: frozenset[ColumnType]) -> Column:
         column = self._dataset.column(name)
         role: Role = "grouped" if column is not None and column.type in DECLARED else "aggregated"
-        Columns("formula", role, types, least=1, most=1).uses((name,), self._dataset)
+        Columns("formula", role, types, least=1, most=1).uses({"formula": (name,)}, self._dataset)
         if column is None:
             raise AssertionError  # the argument refuses unknown columns
         return column
@@ -363,7 +364,7 @@ class _Parser:
 
 def level_names(column: Column) -> tuple[str, ...]:
     """Return the levels of a category or boolean as formulas and results write them, in the codebook's order."""
-    return ("false", "true") if column.type == "boolean" else tuple(code.value for code in column.codes)
+    return tuple(spelled(level) for level in levels(column) or () if level is not None)
 
 
 def _same(left: Term, right: Term) -> bool:

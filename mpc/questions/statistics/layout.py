@@ -12,8 +12,8 @@ from mpc.table.schema import Dataset
 MOST_COLUMNS = 256
 MOST_CELLS = 20_000
 INTERCEPT = "(intercept)"
-PARTY = "party"
-"""The factor of a model with an effect of each party, in cells and labels; columns are written without a colon."""
+PARTY = "$party"
+"""The factor of a model with an effect of each party, in cells. No column of a contract has such a name."""
 
 Monomial = tuple[tuple[Variable, int], ...]
 """A product of powers, sorted, each variable once; the empty one is 1."""
@@ -39,13 +39,14 @@ def layout(formula: Formula, dataset: Dataset, parties: tuple[str, ...] = ()) ->
     columns: list[DesignColumn] = []
     for term in formula.terms:
         columns += _columns(term, formula, dataset)
-    columns += [DesignColumn(f"{PARTY}[{party}]", (), ((f":{PARTY}", party),)) for party in parties[1:]]
-    cells = prod(len(levels(dataset, factor.column)) for factor in formula.factors)
+    columns += [DesignColumn(f"party[{party}]", (), ((PARTY, party),)) for party in parties[1:]]
+    cells = len(dataset.owners) * prod(len(levels(dataset, factor.column)) for factor in formula.factors)
     if len(columns) > MOST_COLUMNS or cells > MOST_CELLS:
         raise forbidden(
             "formula.size", "a formula makes too many coefficients", why="each level of a category has its own",
             remedy="use fewer terms, or categories with fewer codes", field="formula",
-            expected=f"at most {MOST_COLUMNS} coefficients and {MOST_CELLS} combinations of levels", found="more",
+            expected=f"at most {MOST_COLUMNS} coefficients and {MOST_CELLS} combinations of levels and parties",
+            found="more",
         )  # fmt: skip
     return tuple(columns)
 
