@@ -1,0 +1,165 @@
+"""Distinct times with how many leave, have the event and enter there: all that survival curves are made of.
+
+A row is at risk at time t when it entered before t and stayed until t or longer, as in R's ``Surv``. A row that leaves
+no later than it enters is never at risk and takes no part.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mpc.engines.statistics.passes import Computed
+from mpc.errors import Exhausted
+from mpc.questions.statistics.survival import event_value
+from mpc.table.schema import Column
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int64]
+
+TIME = "$time"
+EVENT = "$event"
+ENTRY = "$entry"
+
+TIMES_MAX = 4_000_000
+"""Distinct times that a question may have in all of its groups; with times in days there are some thousands."""
+
+_PENDING_ROWS = 1 << 20
+
+
+def computed(time: str, event: Column, entry: str | None) -> dict[str, Computed]:
+    """Return the columns that every pass over survival times reads: ``TIME``, ``EVENT`` and, if asked for, ``ENTRY``.
+
+    ``TIME`` is NULL for rows that are never at risk, so that ``present`` leaves them out.
+    """
+    value = event_value(event)
+    assert value is not None  # noqa: S101 - checked questions name an event
+    made = {
+        TIME: Computed((time,) if entry is None else (time, entry), _Time(time, entry), pa.float64()),
+        EVENT: Computed((event.name,), _Event(event.name, value), pa.bool_(), levels=(False, True)),
+    }
+    if entry is not None:
+        made[ENTRY] = Computed((entry,), _Time(entry, None), pa.float64())
+    return made
+
+
+@dataclass(frozen=True)
+class _Time:
+    column: str
+    entry: str | None
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.Array:
+        times = batch.column(self.column).cast(pa.float64(), safe=False)
+        if self.entry is None:
+            return times
+        entries = batch.column(self.entry).cast(pa.float64(), safe=False)
+        return pc.if_else(pc.greater(times, entries), times, None)
+
+
+@dataclass(frozen=True)
+class _Event:
+    column: str
+    value: str | bool | int
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.Array:
+        return pc.equal(batch.column(self.column), pa.scalar(self.value))
+
+
+@dataclass(frozen=True)
+class Times:
+    """The distinct times of one group, ascending: how many rows leave at each, ``events`` of them with the event, and
+    how many enter.
+    """  # noqa: D205
+
+    time: Floats
+    left: Counts
+    events: Counts
+    entered: Counts
+
+    def at_risk(self, times: Floats) -> Counts:
+        """Return how many rows are at risk at each of ``times``."""
+        # Who enters at t or later is not yet at risk at t.
+        later = np.append(np.cumsum((self.left - self.entered)[::-1])[::-1], 0)
+        at_risk: Counts = later[np.searchsorted(self.time, times)]
+        return at_risk
+
+    def until(self, times: Floats) -> Counts:
+        """Return how many rows have had the event until each of ``times``."""
+        until: Counts = np.append(0, np.cumsum(self.events))[np.searchsorted(self.time, times, side="right")]
+        return until
+
+    @property
+    def last(self) -> float:
+        """The last time that anybody was followed to, minus infinity where there is nobody."""
+        return float(self.time[-1]) if len(self.time) else -np.inf
+
+    @staticmethod
+    def of_nobody() -> "Times":
+        """Return the times of a group with nobody in it."""
+        return Times(np.zeros(0), *(np.zeros(0, np.int64) for _ in range(3)))
+
+
+class TimeTable:
+    """A keyed accumulator of distinct times; its memory grows with them and not with the rows."""
+
+    def __init__(self, *, entry: bool) -> None:
+        self._entry = entry
+        self._kept: list[pa.Table] = []
+        self._pending = 0
+
+    def update(self, batch: pa.RecordBatch, codes: Codes, _groups: int) -> None:
+        """Count the rows of the batch at their times."""
+        ones = np.ones(batch.num_rows, np.int64)
+        nobody = np.zeros(batch.num_rows, np.int64)
+        events = np.asarray(batch.column(EVENT).cast(pa.int64()))
+        self._add(codes, batch.column(TIME), ones, events, nobody)
+        if self._entry:
+            self._add(codes, batch.column(ENTRY), nobody, nobody, ones)
+
+    def merge(self, other: "TimeTable") -> None:
+        """Add time by time."""
+        self._kept += other._kept  # noqa: SLF001 - another of this class
+        self._compact()
+
+    def _add(self, codes: Codes, times: pa.Array, left: Counts, events: Counts, entered: Counts) -> None:
+        rows = pa.table({"code": codes, "time": times, "left": left, "events": events, "entered": entered})
+        self._kept.append(_summed(rows))
+        self._pending += self._kept[-1].num_rows
+        if self._pending > _PENDING_ROWS:
+            self._compact()
+
+    def _compact(self) -> None:
+        if not self._kept:
+            return
+        self._kept, self._pending = [_summed(pa.concat_tables(self._kept))], 0
+        if self._kept[0].num_rows > TIMES_MAX:
+            raise Exhausted(
+                "statistics.times", "a question meets too many different times", why="each holds memory of its own",
+                remedy="round times to days", expected=f"at most {TIMES_MAX}", found="more",
+            )  # fmt: skip
+
+    def groups(self, cells: Codes) -> dict[int, Times]:
+        """Return the times of every cell with somebody in it; ``cells`` names the cell that each group belongs to."""
+        self._compact()
+        if not self._kept:
+            return {}
+        table = self._kept[0]
+        table = table.set_column(0, "code", pa.array(cells[np.asarray(table.column("code"))]))
+        table = _summed(table).sort_by([("code", "ascending"), ("time", "ascending")])
+        columns = [np.asarray(table.column(name)) for name in ("code", "time", "left", "events", "entered")]
+        present, starts = np.unique(columns[0], return_index=True)
+        ends = np.append(starts, table.num_rows)[1:]
+        return {
+            int(cell): Times(*(column[start:end] for column in columns[1:]))
+            for cell, start, end in zip(present, starts, ends, strict=True)
+        }
+
+
+def _summed(rows: pa.Table) -> pa.Table:
+    summed = rows.group_by(["code", "time"], use_threads=False).aggregate(
+        [(name, "sum") for name in ("left", "events", "entered")]
+    )
+    return summed.rename_columns([name.removesuffix("_sum") for name in summed.column_names])
