@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from mpc.engines.statistics.anova import Anova
 from mpc.engines.statistics.concentration import Concentration
+from mpc.engines.statistics.correlation import Correlation
 from mpc.engines.statistics.crosstab import Crosstab
 from mpc.engines.statistics.executor import execute
 from mpc.engines.statistics.histogram import Histogram
@@ -15,6 +16,9 @@ from mpc.engines.statistics.mann_whitney import MannWhitney
 from mpc.engines.statistics.missing import Missing
 from mpc.engines.statistics.passes import Plan
 from mpc.engines.statistics.quantiles import Quantiles
+from mpc.engines.statistics.risk import Risk
+from mpc.engines.statistics.roc import Roc
+from mpc.engines.statistics.standardised_rates import StandardisedRates
 from mpc.engines.statistics.summary import Summary
 from mpc.engines.statistics.t_test import TTest
 from mpc.errors import OutOfOrder
@@ -35,6 +39,10 @@ PLANS: Mapping[str, Callable[[CheckedStatistics], Plan]] = MappingProxyType({
     "t_test": TTest,
     "anova": Anova,
     "mann_whitney": MannWhitney,
+    "correlation": Correlation,
+    "risk": Risk,
+    "roc": Roc,
+    "standardised_rates": StandardisedRates,
 })  # fmt: skip
 
 

@@ -70,6 +70,14 @@ def taken(behind: Behind, rows: npt.ArrayLike) -> Behind:
     )
 
 
+def each_of(behind: Behind, rows: npt.ArrayLike) -> Behind:
+    """Return who stands behind one cell that is made of all of ``rows``: each of them counts by itself.
+
+    A difference of two means tells each mean beside the other, so the rules have to hold for both.
+    """
+    return tuple(one for row in np.asarray(rows, np.int64) for one in taken(behind, [row]))
+
+
 def tidy(
     name: str,
     keys: Mapping[str, pa.Array],

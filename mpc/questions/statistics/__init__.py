@@ -11,6 +11,7 @@ from types import MappingProxyType
 from mpc.questions.statistics import (
     anova,
     concentration,
+    correlation,
     crosstab,
     histogram,
     kaplan_meier,
@@ -19,6 +20,9 @@ from mpc.questions.statistics import (
     mann_whitney,
     missing,
     quantiles,
+    risk,
+    roc,
+    standardised_rates,
     summary,
     t_test,
 )
@@ -42,6 +46,10 @@ METHODS: Mapping[str, Method] = MappingProxyType({
         t_test.METHOD,
         anova.METHOD,
         mann_whitney.METHOD,
+        correlation.METHOD,
+        risk.METHOD,
+        roc.METHOD,
+        standardised_rates.METHOD,
     )
 })  # fmt: skip
 

@@ -1,11 +1,16 @@
 """``crosstab``: counts of two categories against each other, with totals, and Pearson's chi-square test."""
 
-from math import prod
-
-from mpc.questions.statistics.method import DECLARED, Arguments, Columns, Method, Options, forbidden, levels, listed
+from mpc.questions.statistics.method import (
+    DECLARED,
+    Arguments,
+    Columns,
+    Method,
+    Options,
+    check_cells,
+    forbidden,
+    listed,
+)
 from mpc.table.schema import Dataset
-
-CELLS_MAX = 100_000
 
 
 def _sentence(arguments: Arguments, dataset: Dataset) -> str:
@@ -26,12 +31,7 @@ def _check(arguments: Arguments, dataset: Dataset) -> None:
             "repeated", "a crosstab names a column twice", why="a column against itself says nothing",
             remedy="name different columns for row, column and by",
         )  # fmt: skip
-    declared = [levels(column) for column in map(dataset.column, names) if column is not None]
-    if prod(len(each or ()) + 1 for each in declared) > CELLS_MAX:
-        raise forbidden(
-            "cells", "a crosstab has too many cells", why="each combination of codes is one",
-            remedy="use fewer columns, or columns with fewer codes", expected=f"at most {CELLS_MAX}",
-        )  # fmt: skip
+    check_cells(names, dataset)
 
 
 METHOD = Method(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
+from math import prod
 from typing import Protocol
 
 from mpc.errors import Forbidden
@@ -17,6 +18,9 @@ NUMBERS: frozenset[ColumnType] = frozenset({"integer", "float", "decimal"})
 DECLARED: frozenset[ColumnType] = frozenset({"category", "boolean"})
 """Types whose values stand in the contract, so that a table of them has the same rows whatever the data are."""
 GROUPS: frozenset[ColumnType] = DECLARED | {"integer", "text", "date"}
+
+CELLS_MAX = 100_000
+"""Combinations of declared values that one table may have."""
 
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}|-?(0|[1-9][0-9]{0,17})\.[0-9]{0,17}[1-9]")
 
@@ -166,6 +170,10 @@ class Numbers:
         )  # fmt: skip
 
 
+CONFIDENCE = Numbers("confidence", "0.5", "0.9999")
+"""How often an interval is to hold what is estimated."""
+
+
 @dataclass(frozen=True)
 class Levels:
     """An argument that names ``least`` to ``most`` of the declared values of the one column in argument ``of``.
@@ -221,6 +229,16 @@ def key_names_are_free(*taken: str) -> Callable[[Arguments, Dataset], None]:
     return check
 
 
+def check_cells(names: tuple[str, ...], dataset: Dataset) -> None:
+    """Raise ``Forbidden`` when all combinations of the declared values of the columns ``names`` are too many."""
+    declared = [levels(column) for column in map(dataset.column, names) if column is not None]
+    if prod(len(each or ()) + 1 for each in declared) > CELLS_MAX:
+        raise forbidden(
+            "cells", "a question has too many cells", why="each combination of codes is one",
+            remedy="use fewer columns, or columns with fewer codes", expected=f"at most {CELLS_MAX}",
+        )  # fmt: skip
+
+
 def listed(names: tuple[str, ...]) -> str:
     """Return names as words: ``a``, ``a and b``, ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
@@ -242,6 +260,11 @@ def spelled(level: str | bool) -> str:
 def level(text: str, column: Column) -> str | bool:
     """Return the value of ``column`` that an argument names ``text``."""
     return text == "true" if column.type == "boolean" else text
+
+
+def percent(arguments: Arguments) -> str:
+    """Return the argument ``confidence`` in words: ``95 %``."""
+    return f"{(Decimal(arguments['confidence'][0]) * 100).normalize():f} %"
 
 
 def forbidden(  # noqa: D103 - one spelling of the refusals of this package

@@ -1,0 +1,84 @@
+"""``mann_whitney`` computed: distinct values with their counts in each group, then ranks; memory grows with them."""
+
+import numpy as np
+
+from mpc.engines.statistics.distributions import normal_p
+from mpc.engines.statistics.numbers import Floats, Numbers
+from mpc.engines.statistics.ordered import Codes, OrderedCounts, midranks
+from mpc.engines.statistics.passes import Folded, KeyedFold, Pass
+from mpc.engines.statistics.tables import count, each_of, figure, key_columns, subjects, taken, tidy
+from mpc.questions.statistics import CheckedStatistics
+from mpc.questions.statistics.method import level
+from mpc.results import RawResult
+
+_CONTINUITY = 0.5
+
+
+class MannWhitney:
+    """The plan: one pass."""
+
+    def __init__(self, checked: CheckedStatistics) -> None:
+        self._dataset = checked.dataset
+        self._by = checked.arguments["by"]
+        self._numbers = Numbers.of(checked.dataset, checked.arguments["column"][0])
+        column = checked.dataset.column(self._by[0])
+        assert column is not None  # noqa: S101 - the question was checked
+        self._levels = [level(text, column) for text in checked.arguments["levels"]]
+
+    def first(self) -> Pass:
+        """Return the one pass."""
+        name = self._numbers.name
+        return Pass(
+            KeyedFold(self._by, lambda: OrderedCounts(self._numbers)),
+            columns=(name,),
+            present=(name, *self._by),
+            counted=(None,),
+        )
+
+    def next(self, folded: Folded) -> RawResult:
+        """Return both groups with their mean ranks, and the test of the first against the second."""
+        pair = [folded.groups.index((each,)) for each in self._levels]
+        each = list(folded.accumulator.by_group(len(folded.groups)))
+        first, second, sizes = alike(each[pair[0]], each[pair[1]])
+        numbers = np.array([first.sum(), second.sum()], np.float64)
+        ranks = midranks(sizes)
+        sums = np.array([(ranks * first).sum(), (ranks * second).sum()])
+        statistic = sums[0] - numbers[0] * (numbers[0] + 1) / 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            score = u_score(statistic, numbers, sizes)
+            probability = statistic / numbers.prod()
+            mean_ranks = sums / numbers
+        every = folded.tallies.contributors(None, np.arange(len(folded.groups)), len(folded.groups))
+        behind, both = taken(every, pair), each_of(every, pair)
+        source = self._numbers.name
+        cells = [
+            count("n", numbers, behind, source),
+            *subjects(behind, source),
+            figure("mean_rank", "mean", mean_ranks, behind, source=source),
+        ]
+        tests = [
+            figure("u", "test", [statistic if numbers.all() else np.nan], both, source="mann_whitney"),
+            figure("z", "test", [score], both, source="mann_whitney"),
+            figure("p_value", "test", [normal_p(score)], both, source="mann_whitney"),
+            figure("probability", "association", [probability], both, source=source),
+        ]
+        keys = key_columns(self._dataset, self._by, [folded.groups[group] for group in pair])
+        return RawResult((tidy("groups", keys, cells, folded), tidy("mann_whitney", {}, tests, folded, complete=True)))
+
+
+def u_score(statistic: float, numbers: Floats, sizes: Codes) -> float:
+    """Return the standard normal score of U, corrected for ties (``sizes`` of tied groups) and for continuity."""
+    total, product = numbers.sum(), numbers.prod()
+    ties = ((sizes.astype(np.float64) ** 3 - sizes).sum()) / (total * (total - 1))
+    spread = np.sqrt(product / 12 * (total + 1 - ties))
+    apart = statistic - product / 2
+    return float(np.sign(apart) * max(abs(apart) - _CONTINUITY, 0.0) / spread)
+
+
+def alike(first: tuple[Floats, Codes], second: tuple[Floats, Codes]) -> tuple[Codes, Codes, Codes]:
+    """Return the counts of both over the distinct values of either, ascending, and their sums."""
+    values = np.union1d(first[0], second[0])
+    counts = np.zeros((2, len(values)), np.int64)
+    for side, (own, many) in enumerate((first, second)):
+        counts[side, np.searchsorted(values, own)] = many
+    return counts[0], counts[1], counts.sum(axis=0)
