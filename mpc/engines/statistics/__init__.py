@@ -6,6 +6,7 @@ from types import MappingProxyType
 from mpc.engines.statistics.anova import Anova
 from mpc.engines.statistics.concentration import Concentration
 from mpc.engines.statistics.correlation import Correlation
+from mpc.engines.statistics.cox import Cox
 from mpc.engines.statistics.crosstab import Crosstab
 from mpc.engines.statistics.executor import execute
 from mpc.engines.statistics.histogram import Histogram
@@ -32,6 +33,7 @@ PLANS: Mapping[str, Callable[[CheckedStatistics], Plan]] = MappingProxyType({
     "linear": Linear,
     "kaplan_meier": KaplanMeier,
     "log_rank": LogRank,
+    "cox": Cox,
     "quantiles": Quantiles,
     "histogram": Histogram,
     "missing": Missing,
