@@ -32,7 +32,7 @@ class Anova:
             squares = np.where(freedom >= 0, [between, within], np.nan)
             mean_squares = squares / np.where(freedom > 0, freedom, np.nan)
             statistic = mean_squares[0] / mean_squares[1]
-            explained = between / (between + within)
+            explained = float(np.float64(between) / (between + within))
         behind = each_of(self._means.behind(folded), some)
         twice = tuple(one for each in behind for one in taken((each,), [0, 0]))
         p_value = f_p(statistic, *freedom)

@@ -27,7 +27,7 @@ class CoMoments:
         values, codes = values[order], codes[order]
         touched = np.unique(codes)
         ends = np.searchsorted(codes, touched, side="right")
-        starts = np.concatenate([[0], ends[:-1]])
+        starts = np.searchsorted(codes, touched)
         for slot, start, end in zip(touched.tolist(), starts.tolist(), ends.tolist(), strict=True):
             self._join(slot, *_of(values[start:end]))
 

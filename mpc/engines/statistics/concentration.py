@@ -16,6 +16,9 @@ from mpc.table.schema import Dataset, Subject
 
 _PENDING_ROWS = 1 << 20
 
+_OWNERS_THAT_HIDE_NOBODY = 2
+"""With so many owners each knows the other's part of any total, and agreed to that; among more, none may dominate."""
+
 
 class _Totals:
     """The total of each subject at each party, in each group; rows are subjects of their own where nobody is one."""
@@ -83,20 +86,19 @@ class Concentration:
         size = len(folded.groups)
         totals = folded.accumulator.totals()
         each = _by_group(totals, _units(self._dataset), size)
-        parties = _by_group(totals, ["group", "party"], size)
         behind = folded.tallies.contributors(None, np.arange(size), size)
-        weighed = (_largest("subject", each), _largest("party", parties)) if len(self._dataset.owners) > 1 else (
-            _largest("subject", each),
-        )  # fmt: skip
+        weighed = [_largest("subject", each)]
+        if len(self._dataset.owners) > _OWNERS_THAT_HIDE_NOBODY:
+            weighed.append(_largest("party", _by_group(totals, ["group", "party"], size)))
         column = self._dataset.column(self._column[0])
         unit = column.unit if column is not None else None
         total = self._numbers.shown(np.array([values.sum() for values in each]))
         source = self._column[0]
         cells = [
             count("n", [len(values) for values in each], behind, source),
-            Cells(Measure("total", "sum", source, extensive=True, unit=unit), pa.array(total), behind, weighed),
-            figure("hhi", "concentration", list(map(hhi, each)), behind, source=source, largest=weighed),
-            figure("gini", "inequality", list(map(gini, each)), behind, source=source, largest=weighed),
+            Cells(Measure("total", "sum", source, extensive=True, unit=unit), pa.array(total), behind, tuple(weighed)),
+            figure("hhi", "concentration", list(map(hhi, each)), behind, source=source, largest=tuple(weighed)),
+            figure("gini", "inequality", list(map(gini, each)), behind, source=source, largest=tuple(weighed)),
         ]
         keys = key_columns(self._dataset, self._by, folded.groups)
         return RawResult((tidy("concentration", keys, cells, folded),))
