@@ -127,12 +127,12 @@ def verify(evidence: TpmEvidence, endorsements: Sequence[bytes], *, roots: Seque
     certificate the quote is checked against the given key alone, and the claims say ``ak_endorsed = no``.
     """
     checks = Checks(_WHAT)
-    chain = _verify_chain(evidence, endorsements, roots, at, checks)
+    chain = verify_key_chain(evidence, endorsements, roots, at, checks)
     if evidence.public is not None:
         require_attestation_key(evidence.public, checks)
     for other in evidence.also:
-        _verify_quote(other, checks)
-    pcrs = _verify_quote(evidence, checks)
+        verify_quote(other, checks)
+    pcrs = verify_quote(evidence, checks)
     return Claims(
         format=FORMAT,
         bound=evidence.attest.extra_data,
@@ -225,9 +225,10 @@ def _are_certificates(certificates: Sequence[Any]) -> bool:
     return 0 < len(certificates) <= CHAIN_MAX_CERTIFICATES and all(isinstance(item, bytes) for item in certificates)
 
 
-def _verify_chain(
+def verify_key_chain(
     evidence: TpmEvidence, endorsements: Sequence[bytes], roots: Sequence[bytes], at: datetime, checks: Checks
 ) -> Chain | None:
+    """Return the verified path from the key's certificate to an anchor, None where there is no certificate."""
     if not evidence.certificates:
         return None
     leaf, *others = [*evidence.certificates, *map(parse_certificate, endorsements)]
@@ -254,7 +255,8 @@ def _verify_chain(
     return chain
 
 
-def _verify_quote(evidence: TpmEvidence, checks: Checks) -> Mapping[int, bytes]:
+def verify_quote(evidence: TpmEvidence, checks: Checks) -> Mapping[int, bytes]:
+    """Return the registers of a quote that ``evidence.spki`` has signed, or refuse; of the key itself nothing."""
     if evidence.public is not None:
         _verify_signer(evidence.attest, evidence.public, checks)
     _verify_signature(evidence, checks)
