@@ -14,9 +14,20 @@ from hypothesis import strategies as st
 
 from mpc.canonical import canonical_cbor
 from mpc.errors import Malformed
-from mpc.results import Contributors, Measure, Presentation, RawResult, RawTable, from_bytes, to_bytes
+from mpc.results import (
+    Contributors,
+    Largest,
+    Measure,
+    ModelSize,
+    Presentation,
+    RawResult,
+    RawTable,
+    from_bytes,
+    to_bytes,
+)
 
 MAX = 1 << 20
+MODEL = ModelSize(1, 5, 5, 1)
 
 
 def raw_table(**changes: Any) -> RawTable:
@@ -32,6 +43,8 @@ def raw_table(**changes: Any) -> RawTable:
             data=pa.table({"grade": ["1", None], "n": [12, 30], "age": pa.array([50.25, None], pa.float64())}),
             contributors={"n": behind, "age": behind},
             margins=np.array([0, 1]),
+            models=(ModelSize(3, 42, 42, 39, 12, None, {"north": ModelSize(3, 20, 20, 17, 5)}),),
+            largest={"age": (Largest("subject", np.array([9.0, 8.0]), np.array([2.0, 3.0]), np.array([1.0, 0.5])),)},
         ),
         **changes,
     )
@@ -48,6 +61,8 @@ def test_what_is_written_reads_back_and_equal_results_have_equal_bytes() -> None
     assert again.tables[0].data.equals(RESULT.tables[0].data)
     assert again.tables[0].measures == RESULT.tables[0].measures
     assert again.tables[0].contributors["n"][0].without["south"].tolist() == [7, 10]
+    assert again.tables[0].models == RESULT.tables[0].models
+    assert again.tables[0].largest["age"][0].second.tolist() == [1.0, 0.5]
 
 
 def test_bytes_depend_on_values_only_and_not_on_what_lies_under_a_null_or_on_chunks() -> None:
@@ -102,6 +117,14 @@ def test_a_type_that_results_cannot_have_refuses_at_the_writer() -> None:
         {"margins": np.array([0, 2])},
         {"margins": np.array([0, -1])},
         {"margins": np.array([1, 1])},  # a total that still shows a key
+        {"models": (ModelSize(1, 1, 1, 1),) * 3},
+        {"models": (ModelSize(1, -1, 1, 1),)},
+        {"models": (ModelSize(1, 5, 5, 1, None, None, {"north": ModelSize(1, 6, 5, 1)}),)},
+        {"models": (ModelSize(1, 5, 5, 1, None, None, {"a": ModelSize(1, 5, 5, 1, None, None, {"b": MODEL})}),)},
+        {"largest": {"more": ()}},
+        {"largest": {"n": (Largest("subject", np.array([1.0]), np.array([1.0]), np.array([1.0])),)}},
+        {"largest": {"n": (Largest("party", np.array([1.0, 1]), np.array([1.0, 1]), np.array([2.0, 0])),)}},
+        {"largest": {"n": (Largest("party", np.array([np.nan, 1]), np.array([1.0, 1]), np.array([0.0, 0])),)}},
     ],
 )
 def test_parts_that_do_not_fit_each_other_are_malformed(changes: dict[str, Any]) -> None:
