@@ -6,8 +6,10 @@ from types import MappingProxyType
 
 from mpc.errors import Malformed, Untrusted
 from mpc.evidence import simulated, tpm, tpm_files, tpm_google
+from mpc.evidence.azure import FORMAT as AZURE
 from mpc.evidence.claims import Claims, Given
 from mpc.evidence.format import Format
+from mpc.evidence.intel import COLLATERAL_FORMAT, SGX_FORMAT, TDX_FORMAT
 from mpc.evidence.keystone import FORMAT as KEYSTONE
 from mpc.evidence.nitro import FORMAT as NITRO
 from mpc.evidence.reference_values import ReferenceValues
@@ -48,8 +50,12 @@ _ALL = (
         tpm.FORMAT, tpm_files.is_tpm, tpm.parse, tpm_files.gather, tpm.verify, tpm.compare, tpm.describe, tpm.roots,
         pinned=tpm_google.PINNED,
     ),
+    SGX_FORMAT,
+    TDX_FORMAT,
+    COLLATERAL_FORMAT,
     SNP,
     NITRO,
+    AZURE,
     KEYSTONE,
     VERACRUZ,
 )  # fmt: skip

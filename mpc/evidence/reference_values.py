@@ -4,7 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from mpc.evidence.azure.reference import AzureReference
 from mpc.evidence.claims import SimulatedReference, TpmReference
+from mpc.evidence.intel.reference import SgxReference, TdxReference
 from mpc.evidence.keystone.reference import KeystoneReference
 from mpc.evidence.nitro.reference import NitroReference
 from mpc.evidence.snp.reference import SnpReference
@@ -15,7 +17,10 @@ ReferenceValues = Annotated[
     | TpmReference
     | KeystoneReference
     | NitroReference
+    | AzureReference
     | SnpReference
+    | SgxReference
+    | TdxReference
     | VeracruzReference,
     Field(discriminator="format"),
 ]  # fmt: skip

@@ -5,7 +5,7 @@ of the authority above it, or it is not; whether an uncovered step refuses is th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from mpc.canonical import format_time
 from mpc.errors import Malformed
-from mpc.evidence.chain import HASHES, RSA_MIN_BITS, Chain, load_key
+from mpc.evidence.chain import HASHES, RSA_MIN_BITS, Certificate, Chain, load_key
 from mpc.evidence.checks import Checks
 
 LIST_MAX_BYTES = 256 << 10
@@ -25,7 +25,8 @@ LIST_MAX_BYTES = 256 << 10
 class RevocationList:
     """A list as it was parsed, believed in nothing; ``issuer`` is a name in DER, times are UTC."""
 
-    parsed: x509.CertificateRevocationList
+    der: bytes
+    parsed: x509.CertificateRevocationList = field(compare=False)
     issuer: bytes
     this_update: datetime
     next_update: datetime
@@ -62,7 +63,7 @@ def parse_revocation_list(der: bytes) -> RevocationList:
         raise _malformed("it carries a limit that this version does not understand")
     if until is None:
         raise _malformed("it does not say until when it holds")
-    return RevocationList(parsed, issuer, parsed.last_update_utc, until)
+    return RevocationList(der, parsed, issuer, parsed.last_update_utc, until)
 
 
 def check_revocation(chain: Chain, lists: Sequence[RevocationList], *, at: datetime, checks: Checks) -> Coverage:
@@ -72,18 +73,11 @@ def check_revocation(chain: Chain, lists: Sequence[RevocationList], *, at: datet
     """
     covered, ends = set(), []
     for depth, (certificate, issuer) in enumerate(zip(chain.certificates, chain.certificates[1:], strict=False)):
-        applying = [given for given in lists if given.issuer == issuer.subject]
-        if not applying:
+        until = check_lists(issuer, lists, at=at, checks=checks)
+        if until is None:
             continue
-        signs = issuer.key_usage is None or "crl_sign" in issuer.key_usage
-        signed = signs and all(_is_signed(given, issuer.spki) for given in applying)
-        checks.require(
-            "crl_signature", expected=f"signed by {issuer.subject_text}", found="so" if signed else "not so",
-            passed=signed, why="bad CRL signature: its authority did not sign the revocation list",
-            remedy="fetch the revocation list again from the authority",
-        )  # fmt: skip
-        ends.append(_check_current(applying, at, checks))
-        revoked = any(given.names(certificate.serial) for given in applying)
+        ends.append(until)
+        revoked = any(given.names(certificate.serial) for given in lists if given.issuer == issuer.subject)
         checks.require(
             "revocation", expected="not on the authority's list", found="revoked" if revoked else "not listed",
             passed=not revoked, why=f"certificate revoked: {certificate.subject_text}",
@@ -91,6 +85,23 @@ def check_revocation(chain: Chain, lists: Sequence[RevocationList], *, at: datet
         )  # fmt: skip
         covered.add(depth)
     return Coverage(frozenset(covered), min(ends) if ends else None)
+
+
+def check_lists(
+    issuer: Certificate, lists: Sequence[RevocationList], *, at: datetime, checks: Checks
+) -> datetime | None:
+    """Return until when the lists of the believed ``issuer`` speak, None without one; refuse one that does not hold."""
+    applying = [given for given in lists if given.issuer == issuer.subject]
+    if not applying:
+        return None
+    signs = issuer.key_usage is None or "crl_sign" in issuer.key_usage
+    signed = signs and all(_is_signed(given, issuer.spki) for given in applying)
+    checks.require(
+        "crl_signature", expected=f"signed by {issuer.subject_text}", found="so" if signed else "not so",
+        passed=signed, why="bad CRL signature: its authority did not sign the revocation list",
+        remedy="fetch the revocation list again from the authority",
+    )  # fmt: skip
+    return _check_current(applying, at, checks)
 
 
 def _check_current(lists: Sequence[RevocationList], at: datetime, checks: Checks) -> datetime:
@@ -106,6 +117,7 @@ def _check_current(lists: Sequence[RevocationList], at: datetime, checks: Checks
     return newest.next_update
 
 
+@lru_cache(maxsize=64)  # it depends on the bytes alone, and one list serves for weeks
 def _is_signed(given: RevocationList, spki: bytes) -> bool:
     parsed, key = given.parsed, load_key(spki)
     chosen = parsed.signature_hash_algorithm

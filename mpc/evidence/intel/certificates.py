@@ -11,19 +11,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
-from asn1crypto import core, x509
+from asn1crypto import x509
 
 from mpc.errors import Malformed
 from mpc.evidence.chain import Certificate, Chain, is_signed_by, parse_certificate, verify_chain
 from mpc.evidence.checks import Checks
+from mpc.evidence.der import BOOLEAN, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, Element, read_element
 
 PCK_EXTENSION = "1.2.840.113741.1.13.1"
 PCK_NAME: Final = "Intel SGX PCK Certificate"
 PCK_AUTHORITIES: Final = {"Intel SGX PCK Platform CA": "platform", "Intel SGX PCK Processor CA": "processor"}
 TCB_SIGNER_NAME: Final = "Intel SGX TCB Signing"
 SVN_COUNT = 16
+_SGX = bytes.fromhex("2a864886f84d010d01")  # the same name, as DER encodes it; its fields are numbered below it
+_PPID, _TCB, _PCEID, _FMSPC, _TYPE, _INSTANCE, _CONFIGURATION = (_SGX + bytes([index]) for index in range(1, 8))
+_PCESVN = _TCB + bytes([17])
 
 _SPKI_P256 = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
 ROOT_KEY: Final = _SPKI_P256 + bytes.fromhex(
@@ -34,22 +38,11 @@ ROOT_KEY: Final = _SPKI_P256 + bytes.fromhex(
 """The key of Intel SGX Root CA, as DER SubjectPublicKeyInfo."""
 PINNED: Final = (ROOT_KEY,)
 
-_PPID, _TCB, _PCEID, _FMSPC, _TYPE, _INSTANCE, _CONFIGURATION = (f"{PCK_EXTENSION}.{index}" for index in range(1, 8))
-_PCESVN = f"{_TCB}.17"
-
 # One spelling of PEM, so that no byte of it may be changed unseen; a NUL may end it, as C writes texts.
 _ARMOUR = re.compile(
     rb"(?:-----BEGIN CERTIFICATE-----\r?\n(?:[A-Za-z0-9+/=]+\r?\n)+-----END CERTIFICATE-----(?:\r?\n|\Z))+\0?"
 )
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE-----")
-
-
-class _Field(core.Sequence):
-    _fields = [("name", core.ObjectIdentifier), ("value", core.Any)]  # noqa: RUF012 - asn1crypto's way
-
-
-class _Fields(core.SequenceOf):
-    _child_spec = _Field
 
 
 @dataclass(frozen=True)
@@ -97,12 +90,12 @@ def platform_of(certificate: Certificate) -> Platform:
     if raw is None:
         raise _malformed("it has no Intel SGX extension")
     try:
-        fields = _values(_Fields.load(raw, strict=True))
-        tcb = _values(fields[_TCB])
-        configuration = _values(fields[_CONFIGURATION]) if _CONFIGURATION in fields else {}
+        fields = _fields(read_element(raw))
+        tcb = _fields(fields[_TCB])
+        configuration = _fields(fields[_CONFIGURATION]) if _CONFIGURATION in fields else {}
         return Platform(
             ppid=_octets(fields[_PPID], 16),
-            svns=tuple(_number(tcb[f"{_TCB}.{index}"], 0xFF) for index in range(1, SVN_COUNT + 1)),
+            svns=tuple(_number(tcb[_TCB + bytes([index])], 0xFF) for index in range(1, SVN_COUNT + 1)),
             pce_svn=_number(tcb[_PCESVN], 0xFFFF),
             pce_id=_octets(fields[_PCEID], 2),
             fmspc=_octets(fields[_FMSPC], 6),
@@ -111,7 +104,7 @@ def platform_of(certificate: Certificate) -> Platform:
             cached_keys=_flag(configuration, 2),
             smt=_flag(configuration, 3),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as failure:
+    except (ValueError, KeyError) as failure:
         raise _malformed(f"its Intel SGX extension does not parse ({type(failure).__name__})") from None
 
 
@@ -166,7 +159,7 @@ def _is_same_root(other: Certificate, root: Certificate) -> bool:
     return other.spki == root.spki and is_signed_by(other, root) and is_signed_by(other, other)
 
 
-def _require_role(name: str, expected: str, names: Sequence[str], right: bool, checks: Checks) -> None:  # noqa: FBT001
+def _require_role(name: str, expected: str, names: Sequence[str], right: bool, checks: Checks) -> None:
     checks.require(
         name, expected=expected, found=" <- ".join(names), passed=right,
         why="wrong certificate: Intel made it for another purpose",
@@ -185,28 +178,35 @@ def _decoded(block: bytes) -> bytes:
     return der
 
 
-def _values(fields: Any) -> dict[str, Any]:
-    found = {field["name"].dotted: field["value"].parse() for field in _Fields.load(fields.dump(), strict=True)}
-    if len(found) != len(fields):
-        raise ValueError("a field stands twice")
+def _fields(element: Element) -> dict[bytes, Element]:
+    """Return the values of a SEQUENCE of pairs, by their object identifiers as DER encodes them."""
+    pairs = [pair.children(SEQUENCE) for pair in element.children(SEQUENCE)]
+    found = {name.content: value for name, value in pairs if name.tag == OBJECT_IDENTIFIER}
+    if len(found) != len(pairs):
+        raise ValueError("a field stands twice, or has no name")
     return found
 
 
-def _octets(value: core.OctetString, count: int) -> bytes:
-    if not isinstance(value, core.OctetString) or len(value.native) != count:
+def _octets(value: Element, count: int) -> bytes:
+    if value.tag != OCTET_STRING or len(value.content) != count:
         raise ValueError("octets of another length")
-    return bytes(value.native)
+    return value.content
 
 
-def _number(value: core.Integer, maximum: int) -> int:
-    if not isinstance(value, core.Integer) or not 0 <= value.native <= maximum:
+def _number(value: Element, maximum: int) -> int:
+    number = int.from_bytes(value.content[:4], "big", signed=True)
+    if value.tag != INTEGER or not value.content or len(value.content) > 4 or not 0 <= number <= maximum:  # noqa: PLR2004 - 32 bits
         raise ValueError("a number outside of its range")
-    return int(value.native)
+    return number
 
 
-def _flag(configuration: dict[str, Any], index: int) -> bool | None:
-    value = configuration.get(f"{_CONFIGURATION}.{index}")
-    return None if value is None else bool(value.native)
+def _flag(configuration: dict[bytes, Element], index: int) -> bool | None:
+    value = configuration.get(_CONFIGURATION + bytes([index]))
+    if value is None:
+        return None
+    if value.tag != BOOLEAN or len(value.content) != 1:
+        raise ValueError("neither true nor false")
+    return value.content != b"\0"
 
 
 def _malformed(why: str) -> Malformed:

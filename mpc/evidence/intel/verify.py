@@ -12,39 +12,18 @@ product of the Quoting Enclave are held against what Intel publishes, its SVN ag
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from hmac import compare_digest
-from typing import Final
+from typing import Final, cast
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-
-from mpc.canonical import format_time, sha256
-from mpc.evidence.chain import Certificate, Chain, load_key, verify_chain
+from mpc.canonical import sha256
+from mpc.evidence.chain import Certificate, Chain
 from mpc.evidence.checks import Checks
-from mpc.evidence.intel.certificates import (
-    Platform,
-    anchors_among,
-    authority_kind,
-    platform_of,
-    verify_pck_chain,
-    verify_signer_chain,
-)
-from mpc.evidence.intel.collateral import Collateral, Signed
-from mpc.evidence.intel.documents import (
-    EnclaveIdentity,
-    ModuleIdentity,
-    TcbInfo,
-    TcbLevel,
-    TcbStatus,
-    parse_enclave_identity,
-    parse_tcb_info,
-)
+from mpc.evidence.intel.certificates import Platform, anchors_among, authority_kind, platform_of, verify_pck_chain
+from mpc.evidence.intel.collateral import Collateral
+from mpc.evidence.intel.documents import EnclaveIdentity, ModuleIdentity, TcbInfo, TcbLevel, TcbStatus
 from mpc.evidence.intel.layout import KEY_TYPE_P256, TEE_NAMES, Quote, TdReport
 from mpc.evidence.intel.levels import masked, module_identity, module_version, platform_level, svn_level, worst
-from mpc.evidence.revocation import check_revocation
+from mpc.evidence.intel.provisioning import is_signed, is_signed_under, verify_documents, verify_revocation
 
 INTEL_QE_VENDOR = bytes.fromhex("939a7233f79c4ca9940a0db3957f0607")
 QE_NAMES: Final = {"SGX": "QE", "TDX": "TD_QE"}
@@ -52,8 +31,6 @@ _QE_SIGNERS: Final = {  # signer and product of Intel's own Quoting Enclaves
     "SGX": (bytes.fromhex("8c4f5775d796503e96137f77c68a829a0056ac8ded70140b081b094490c57bff"), 1),
     "TDX": (bytes.fromhex("dc9e2a7c6f948f17474e34a7fc43ed030f7c1563f1babddf6340c82e0e54a8c5"), 2),
 }
-_TCB_INFO_VERSIONS: Final = {"SGX": frozenset({2, 3}), "TDX": frozenset({3})}
-_IDENTITY_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -75,15 +52,6 @@ class Endorsed:
     evaluation_number: int
     tcb_info_version: int
     valid_until: datetime
-
-
-@dataclass(frozen=True)
-class Believed:
-    """Documents of collateral whose signatures and dates were checked; ``signer`` is the chain of their key."""
-
-    tcb_info: TcbInfo
-    identity: EnclaveIdentity | None
-    signer: Chain
 
 
 def verify_quote(
@@ -132,102 +100,6 @@ def verify_quote(
     )
 
 
-def verify_documents(
-    collateral: Collateral,
-    *,
-    anchors: Sequence[Certificate],
-    at: datetime,
-    checks: Checks,
-    identity_required: bool = True,
-) -> Believed:
-    """Return the collateral's documents once they are in date and signed by Intel, or raise ``NotBelieved``."""
-    signed, identity_signed = collateral.tcb_info, collateral.qe_identity
-    checks.require(
-        "collateral", expected="TCB information, enclave identity and their signer", passed=bool(
-            signed and (identity_signed or not identity_required) and collateral.signers
-        ), found=_parts(collateral), why="no collateral: without it nobody knows whether the machine is current",
-        remedy="give the platform's collateral, as the provisioning service has it",
-    )  # fmt: skip
-    if signed is None:  # for the type alone: the check above has refused
-        raise AssertionError
-    info = parse_tcb_info(signed.body)
-    _require_current("tcb_info_validity", info, at, checks)
-    known = sorted(_TCB_INFO_VERSIONS.get(info.tee, ()))
-    _require_known("tcb_info_version", f"{info.tee} {info.version}", [f"{info.tee} {one}" for one in known], checks)
-    identity = None if identity_signed is None else parse_enclave_identity(identity_signed.body)
-    if identity is not None:
-        _require_current("qe_identity_validity", identity, at, checks)
-        _require_known("qe_identity_version", str(identity.version), [str(_IDENTITY_VERSION)], checks)
-    signers = sorted(collateral.signers, key=lambda one: not one.not_before <= at <= one.not_after)
-    bridges = [certificate for certificate in collateral.certificates if certificate.subject == signers[0].issuer]
-    signer = verify_signer_chain((signers[0], *bridges), roots=anchors, at=at, checks=checks)
-    _require_signed("tcb_info_signature", signed, signer.leaf, checks)
-    if identity_signed is not None:
-        _require_signed("qe_identity_signature", identity_signed, signer.leaf, checks)
-    return Believed(info, identity, signer)
-
-
-def verify_authority(
-    collateral: Collateral, *, anchors: Sequence[Certificate], at: datetime, checks: Checks
-) -> Chain | None:
-    """Return the chain of the authority whose list of PCK certificates came along, None when no authority did."""
-    found = sorted(collateral.authorities, key=lambda one: not one.not_before <= at <= one.not_after)
-    if not found:
-        return None
-    return verify_chain(
-        found[0], collateral.certificates, roots=anchors, at=at, handled=frozenset(), checks=checks, signs_others=True
-    )
-
-
-def verify_revocation(chains: Sequence[Chain], collateral: Collateral, *, at: datetime, checks: Checks) -> datetime:
-    """Return until when the revocation lists speak; a step of a chain without a list refuses, as a revoked one."""
-    ends = []
-    for chain in chains:
-        covered = check_revocation(chain, collateral.lists, at=at, checks=checks)
-        missing = [
-            issuer.subject_text
-            for step, issuer in enumerate(chain.certificates[1:])
-            if step not in covered.steps
-        ]  # fmt: skip
-        checks.require(
-            "revocation_lists", expected="a list of every authority of the chain", passed=not missing,
-            found=f"none of {' and '.join(missing)}" if missing else "all of them",
-            why="no CRL: nobody knows whether a certificate was called back",
-            remedy="give the revocation lists of Intel's root and of the authority of PCK certificates",
-        )  # fmt: skip
-        ends += [covered.valid_until] if covered.valid_until else []
-    return min(ends)
-
-
-def is_signed(key: bytes, signature: bytes, signed: bytes) -> bool:
-    """Tell whether r and s (64 bytes) by the P-256 key x and y (64 bytes) cover ``signed`` under SHA-256."""
-    try:
-        public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + key)
-    except ValueError:  # no point of the curve
-        return False
-    return _verifies(public, signature, signed)
-
-
-def _verifies(public: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes) -> bool:
-    der = encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
-    try:
-        public.verify(der, signed, ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
-        return False
-    return True
-
-
-@lru_cache(maxsize=64)  # it depends on the bytes alone, and one document serves many quotes
-def _is_document_signed(spki: bytes, signature: bytes, body: bytes) -> bool:
-    return _is_signed_by(spki, signature, body)
-
-
-def _is_signed_by(spki: bytes, signature: bytes, signed: bytes) -> bool:
-    key = load_key(spki)
-    right = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
-    return right and isinstance(key, ec.EllipticCurvePublicKey) and _verifies(key, signature, signed)
-
-
 def _verify_pck(
     quote: Quote, collateral: Collateral, anchors: Sequence[Certificate], at: datetime, checks: Checks
 ) -> Chain:
@@ -260,7 +132,7 @@ def _verify_signatures(quote: Quote, leaf: Certificate, checks: Checks) -> None:
         ),
         (
             "qe_report_signature", "the Quoting Enclave's report by the PCK key", "bad QE report signature",
-            _is_signed_by(leaf.spki, quote.qe_signature, quote.qe_report.raw),
+            is_signed_under(leaf.spki, quote.qe_signature, quote.qe_report.raw),
         ),
     )  # fmt: skip
     for name, expected, why, passed in steps:
@@ -268,32 +140,6 @@ def _verify_signatures(quote: Quote, leaf: Certificate, checks: Checks) -> None:
             name, expected=f"vouched for: {expected}", found="so" if passed else "not so", passed=passed,
             why=f"{why}: the quote was changed, or no genuine machine made it", remedy="ask for a genuine, whole quote",
         )  # fmt: skip
-
-
-def _require_current(name: str, document: TcbInfo | EnclaveIdentity, at: datetime, checks: Checks) -> None:
-    when = "not yet valid" if at < document.issued else "expired"
-    checks.require(
-        name, expected=f"{format_time(document.issued)} to {format_time(document.next_update)}", found=format_time(at),
-        passed=document.issued <= at <= document.next_update,
-        why=f"collateral {when}: it does not speak of the time of verification",
-        remedy="fetch current collateral, or correct the clock",
-    )  # fmt: skip
-
-
-def _require_known(name: str, found: str, known: Sequence[str], checks: Checks) -> None:
-    checks.require(
-        name, expected=" or ".join(known) or "SGX or TDX", found=found, passed=found in known,
-        why="unknown collateral version: this version cannot read what it says",
-        remedy="fetch collateral in a version that is understood",
-    )  # fmt: skip
-
-
-def _require_signed(name: str, signed: Signed, signer: Certificate, checks: Checks) -> None:
-    passed = _is_document_signed(signer.spki, signed.signature, signed.body)
-    checks.require(
-        name, expected=f"signed by {signer.subject_text}", found="so" if passed else "not so", passed=passed,
-        why="bad collateral signature: it was changed, or Intel did not make it", remedy="fetch the collateral again",
-    )  # fmt: skip
 
 
 def _verify_match(info: TcbInfo, platform: Platform, tee: str, checks: Checks) -> None:
@@ -331,7 +177,7 @@ def _qe_words(mrsigner: bytes, product: int) -> str:
     return f"signer {mrsigner.hex()}, product {product}"
 
 
-def _require_qe(expected: str, found: str, passed: bool, checks: Checks) -> None:  # noqa: FBT001
+def _require_qe(expected: str, found: str, passed: bool, checks: Checks) -> None:
     # Any enclave on a genuine machine has a report by the PCK key; only this tells Intel's from the others.
     checks.require(
         "qe_identity", expected=expected, found=found, passed=passed,
@@ -353,7 +199,8 @@ def _verify_module(info: TcbInfo, td: TdReport, checks: Checks) -> TcbLevel | No
     found = f"version {module_version(td)}, signer {td.mrsignerseam.hex()}, attributes {td.seam_attributes.hex()}"
     checks.require(
         "tdx_module", expected=expected, found=found, passed=module is not None and _is_module(td, module),
-        why="wrong TDX module: not one that Intel's TCB information names", remedy="load the TDX module that Intel signed",
+        why="wrong TDX module: not one that Intel's TCB information names",
+        remedy="load the TDX module that Intel signed",
     )  # fmt: skip
     if module is None or module_version(td) == 0:  # such a module's SVN is among the platform's components
         return None
@@ -377,9 +224,7 @@ def _require_level(name: str, whose: str, found: str, level: TcbLevel | None, ch
         name, expected=f"a level of {whose} that is published", found=found, passed=level is not None,
         why=f"no matching TCB level: {whose} is older than all that Intel still lists", remedy="update the machine",
     )  # fmt: skip
-    if level is None:  # for the type alone: the check above has refused
-        raise AssertionError
-    return level
+    return cast("TcbLevel", level)  # the check above has refused None
 
 
 def _require_not_revoked(status: TcbStatus, checks: Checks) -> None:
@@ -395,11 +240,3 @@ def _require_zeros(behind: bytes, checks: Checks) -> None:
         found=f"{len(behind)} bytes, {'zeros' if not any(behind) else 'not all of them zero'}",
         why="trailing bytes: nobody has signed what stands behind the quote", remedy="give the quote without them",
     )  # fmt: skip
-
-
-def _parts(collateral: Collateral) -> str:
-    parts = {
-        "TCB information": collateral.tcb_info, "enclave identity": collateral.qe_identity,
-        "their signer": collateral.signers, "revocation lists": collateral.lists,
-    }  # fmt: skip
-    return ", ".join(name for name, part in parts.items() if part) or "nothing"
