@@ -9,6 +9,7 @@ from mpc.engines.statistics.correlation import Correlation
 from mpc.engines.statistics.cox import Cox
 from mpc.engines.statistics.crosstab import Crosstab
 from mpc.engines.statistics.executor import execute
+from mpc.engines.statistics.generalised import logistic, negative_binomial, poisson
 from mpc.engines.statistics.histogram import Histogram
 from mpc.engines.statistics.kaplan_meier import KaplanMeier
 from mpc.engines.statistics.linear import Linear
@@ -31,6 +32,9 @@ PLANS: Mapping[str, Callable[[CheckedStatistics], Plan]] = MappingProxyType({
     "summary": Summary,
     "crosstab": Crosstab,
     "linear": Linear,
+    "logistic": logistic,
+    "poisson": poisson,
+    "negative_binomial": negative_binomial,
     "kaplan_meier": KaplanMeier,
     "log_rank": LogRank,
     "cox": Cox,

@@ -135,18 +135,7 @@ class Linear:
         return np.asarray(rows * np.sqrt(weights)[:, None])
 
     def _solve(self, grams: Mapping[str, Gram]) -> None:
-        size = len(self._study.columns) + 1
-        of = {party: gram.matrix() for party, gram in grams.items()}
-        whole = added([*of.values()], size)
-        for fit in self._study.fits:
-            if fit.party is None:
-                gram = whole
-            elif fit.left_out:
-                gram = added([whole], size, less=of.get(fit.party))
-            else:
-                gram = of.get(fit.party) or added([], size)
-            chosen = [*fit.columns, size - 1]
-            solution = solve([[gram[i][j] for j in chosen] for i in chosen], constant=self._study.formula.has_intercept)
+        for fit, solution in solutions(self._study, grams).items():
             columns = tuple(fit.columns[i] for i in solution.kept)
             rows = sum(gram.rows for party, gram in grams.items() if party in fit.owners)
             self._solved.append(_Solved(fit, solution, columns, rows))
@@ -193,7 +182,7 @@ class Linear:
         dropped = tuple(sorted(set(solved.fit.columns) - set(solved.columns)))
         if dropped:
             labels = ", ".join(self._study.columns[i].label for i in dropped)
-            notes.append(Note(_COLLINEAR.format(labels), dropped))
+            notes.append(Note(COLLINEAR.format(labels), dropped))
         if solved.solution.condition > _ILL_CONDITIONED:
             notes.append(Note(_ILL))
         if freedom <= 0:
@@ -227,6 +216,30 @@ class Linear:
             "aic": 2 * (len(solved.columns) + 1) - 2 * likelihood,
             "condition_number": float(solution.condition),
         }
+
+
+def solutions(study: Study, grams: Mapping[str, Gram]) -> dict[Fit, Solution]:
+    """Return least squares of the last column on the others, for every model of a study."""
+    size = len(study.columns) + 1
+    of = {party: gram.matrix() for party, gram in grams.items()}
+    whole = added([*of.values()], size)
+    found = {}
+    for fit in study.fits:
+        if fit.party is None:
+            gram = whole
+        elif fit.left_out:
+            gram = added([whole], size, less=of.get(fit.party))
+        else:
+            gram = of.get(fit.party) or added([], size)
+        chosen = [*fit.columns, size - 1]
+        picked = [[gram[i][j] for j in chosen] for i in chosen]
+        found[fit] = solve(picked, constant=study.formula.has_intercept)
+    return found
+
+
+def collinear(study: Study, grams: Mapping[str, Gram]) -> dict[Fit, tuple[int, ...]]:
+    """Return for each model the columns that those before them do not determine."""
+    return {fit: tuple(fit.columns[i] for i in solution.kept) for fit, solution in solutions(study, grams).items()}
 
 
 def raw(
@@ -279,9 +292,8 @@ def added(grams: Sequence[Rationals], size: int, *, less: Rationals | None = Non
     return total
 
 
-_COLLINEAR = (
-    "{} has no coefficient of its own, as the terms before it determine it or nobody is in it: leave it out, or join "
-    "its levels"
+COLLINEAR = (
+    "no coefficient of its own for {}: the terms before determine it, or nobody is in it; leave it out, or join levels"
 )
 _ILL = (
     "the terms are nearly collinear, so standard errors are large and coefficients follow the last digits of the data: "

@@ -1,0 +1,185 @@
+"""Regressions by maximum likelihood: extents, collinearity, a first step, then a fold a step for all models at once."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from math import log, nan
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mpc.engines.statistics.centring import Centre, Extents, expansion, movable, values
+from mpc.engines.statistics.design import Design
+from mpc.engines.statistics.fits import Fit, Study, response
+from mpc.engines.statistics.gram import not_finite
+from mpc.engines.statistics.likelihoods import Likelihood, Logistic, NegativeBinomial, Poisson
+from mpc.engines.statistics.linear import COLLINEAR, Grams, collinear, raw
+from mpc.engines.statistics.model_tables import Estimates, Note, Tables
+from mpc.engines.statistics.newton import Climb, Steps, dispersion
+from mpc.engines.statistics.passes import Codes, Fold, Folded, Pass
+from mpc.engines.statistics.starts import PLAIN, PartySums, Starts, started
+from mpc.questions.statistics import CheckedStatistics
+from mpc.questions.statistics.formula import Variable
+from mpc.results import RawResult
+
+Floats = npt.NDArray[np.float64]
+
+
+class Generalised:
+    """The plan of one family."""
+
+    def __init__(self, checked: CheckedStatistics, likelihood: Likelihood) -> None:
+        self._likelihood = likelihood
+        self._study = Study(checked, binary=isinstance(likelihood, Logistic))
+        self._centres: dict[Variable, Centre] = {}
+        self._design = Design(self._study.columns, self._study.groups, {})
+        self._counted: Folded | None = None
+        self._kept: dict[Fit, tuple[int, ...]] = {}
+        self._starts: Starts | None = None
+        self._climbs: dict[Fit, Climb] = {}
+
+    def first(self) -> Pass:
+        """Return the pass for extents."""
+        formula = self._study.formula
+        read = tuple(dict.fromkeys(each.column for each in (*formula.variables, *formula.offsets)))
+        present = self._study.reading(None).present
+        return Pass(Fold(lambda: Extents((*formula.variables, *formula.offsets))), read, present)
+
+    def next(self, folded: Folded) -> Pass | RawResult:
+        """Return the next pass, or the tables."""
+        gathered = folded.accumulator
+        if isinstance(gathered, Extents):
+            return self._columns_pass(gathered)
+        if isinstance(gathered, Grams):
+            self._counted = folded
+            self._kept = collinear(self._study, gathered.of)
+            size = len(self._study.columns)
+            return self._study.reading(lambda: Starts(self._rows, self._study.party, self._likelihood, size))
+        if isinstance(gathered, Starts):
+            self._starts = gathered
+            self._climbs = {
+                fit: started(gathered.over(fit), self._kept[fit], self._likelihood) for fit in self._study.fits
+            }
+        elif isinstance(gathered, Steps):
+            for fit, sums in gathered.of.items():
+                self._climbs[fit].advance(sums)
+        places = {fit: climb.place for fit, climb in self._climbs.items() if climb.end is None}
+        if places:
+            return self._study.reading(lambda: Steps(self._rows, self._study.party, places))
+        return self._tables()
+
+    def _columns_pass(self, extents: Extents) -> Pass:
+        can_move = movable(self._study.columns)
+        self._centres = {each: extents.centre(each, movable=each in can_move) for each in self._study.formula.variables}
+        self._design = Design(self._study.columns, self._study.groups, self._centres)
+        size = len(self._study.columns) + 1
+        return self._study.reading(lambda: Grams(self._with_response, self._study.party, size), counted=True)
+
+    def _with_response(self, batch: pa.RecordBatch, codes: Codes) -> Floats:
+        return np.column_stack(self._rows(batch, codes)[:2])
+
+    def _rows(self, batch: pa.RecordBatch, codes: Codes) -> tuple[Floats, Floats, Floats]:
+        formula = self._study.formula
+        y = response(batch, formula.response, self._study.dataset)
+        if not (y >= 0).all():
+            raise not_finite()
+        offset = np.zeros(batch.num_rows)
+        for each in formula.offsets:
+            offset = offset + values(batch, each)
+        return self._design.matrix(batch, codes), y, offset
+
+    def _tables(self) -> RawResult:
+        if self._counted is None or self._starts is None:
+            raise AssertionError  # both passes come before
+        positive = dict.fromkeys(self._study.dataset.owners, 0)
+        positive |= {party: int(sums.plain[PLAIN.index("positive")]) for party, sums in self._starts.of.items()}
+        results = [
+            self._estimates(fit, climb, self._starts.over(fit), positive, self._counted)
+            for fit, climb in self._climbs.items()
+        ]
+        return Tables(self._study, self._counted, results).result()
+
+    def _estimates(
+        self, fit: Fit, climb: Climb, sums: PartySums, positive: Mapping[str, int], folded: Folded
+    ) -> Estimates:
+        size, kept = len(self._study.columns), self._kept[fit]
+        estimate, error = np.full(size, nan), np.full(size, nan)
+        extra = {"dispersion": (nan, nan)} if self._likelihood.dispersed else {}
+        if climb.end == "maximum":
+            expanded = expansion(self._study.columns, self._centres)
+            coefficients = [Fraction(each) for each in climb.place.coefficients.tolist()]
+            covariance = [[Fraction(each) for each in row[: len(kept)]] for row in climb.inverse.tolist()[: len(kept)]]
+            estimate, error = raw(kept, expanded, coefficients, covariance, shift=Fraction(0), size=size)
+            if self._likelihood.dispersed:
+                extra = {"dispersion": dispersion(climb)}
+        parameters = len(kept) + self._likelihood.dispersed
+        return Estimates(
+            fit, estimate, error, None, self._study.size(folded, fit, parameters, positive),
+            self._figures(climb, sums, parameters), self._notes(fit, climb), self._likelihood.ratio, extra,
+        )  # fmt: skip
+
+    def _figures(self, climb: Climb, sums: PartySums, parameters: int) -> dict[str, float]:
+        plain = dict(zip(PLAIN, sums.plain.tolist(), strict=True))
+        value = climb.value if climb.end == "maximum" else nan
+        figures = {
+            "log_likelihood": value + plain["constant"],
+            "aic": 2 * parameters - 2 * (value + plain["constant"]),
+        }
+        if not self._likelihood.dispersed:
+            figures["deviance"] = 2 * (plain["saturated"] - value)
+            figures["null_deviance"] = 2 * (plain["saturated"] - self._null(plain))
+        return figures
+
+    def _null(self, plain: Mapping[str, float]) -> float:
+        """Return the likelihood of the intercept alone, with the offset of counts; NaN where there is no such model."""
+        rows, happened = plain["rows"], plain["y"]
+        formula = self._study.formula
+        if not formula.has_intercept or not rows:
+            return nan
+        if isinstance(self._likelihood, Poisson):
+            return happened * log(happened / plain["exp_offset"]) + plain["y_offset"] - happened if happened else 0.0
+        if formula.offsets:
+            return nan
+        return sum(count * log(count / rows) for count in (happened, rows - happened) if count)
+
+    def _notes(self, fit: Fit, climb: Climb) -> tuple[Note, ...]:
+        notes = []
+        dropped = tuple(sorted(set(fit.columns) - set(self._kept[fit])))
+        if dropped:
+            notes.append(Note(COLLINEAR.format(self._labels(dropped)), dropped))
+        if climb.end == "separated" and climb.place.step is not None:
+            along = np.abs(climb.place.step[: len(climb.place.columns)])
+            certain = tuple(np.array(climb.place.columns)[along > _PART * along.max()].tolist())
+            notes.append(Note(_SEPARATED.format(self._labels(certain)), certain))
+        elif climb.end == "lost":
+            notes.append(Note(_LOST))
+        elif climb.end == "poisson":
+            notes.append(Note(_POISSON))
+        return tuple(notes)
+
+    def _labels(self, columns: tuple[int, ...]) -> str:
+        return ", ".join(self._study.columns[i].label for i in columns)
+
+
+def logistic(checked: CheckedStatistics) -> Generalised:
+    """Return the plan of a logistic regression."""
+    return Generalised(checked, Logistic())
+
+
+def poisson(checked: CheckedStatistics) -> Generalised:
+    """Return the plan of a Poisson regression."""
+    return Generalised(checked, Poisson())
+
+
+def negative_binomial(checked: CheckedStatistics) -> Generalised:
+    """Return the plan of a negative binomial regression."""
+    return Generalised(checked, NegativeBinomial())
+
+
+_PART = 1e-3
+_SEPARATED = (
+    "the outcome of some rows follows with certainty from {}, so coefficients have no bound: join levels, leave terms "
+    "out, or let more rows take part"
+)
+_LOST = "no maximum of the likelihood was found, so nothing is estimated: use fewer terms, or let more rows take part"
+_POISSON = "counts vary no more than Poisson's, so there is no dispersion to estimate: use poisson"

@@ -1,0 +1,143 @@
+"""Log likelihoods of one row each, with what Newton's method needs of them.
+
+Written in the linear predictor eta, and for the negative binomial also in tau, the logarithm of its dispersion alpha
+(variance mu + alpha mu**2). Terms that hold no parameter are left to ``constant``.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import digamma, expit, gammaln, logit, polygamma, xlogy
+
+Floats = npt.NDArray[np.float64]
+
+LEAST_TAU = -14.0
+"""Where alpha is a millionth, counts vary as Poisson's, and the likelihood no longer tells alpha from 0."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """The likelihood of rows at one eta: its sum, and by row the first derivative and the negative second one.
+
+    ``tau`` are sums of the first derivative and the negative second one by tau, ``cross`` the negative mixed one.
+    """
+
+    value: float
+    gradient: Floats
+    curvature: Floats
+    tau: tuple[float, float] | None = None
+    cross: Floats | None = None
+
+
+class Likelihood(Protocol):
+    """One family with its link."""
+
+    @property
+    def ratio(self) -> str:
+        """What the exponential of a coefficient is."""
+
+    @property
+    def dispersed(self) -> bool:
+        """Whether tau is a parameter."""
+
+    def start(self, y: Floats) -> tuple[Floats, Point]:
+        """Return an eta that each row alone suggests, and the likelihood there."""
+
+    def point(self, y: Floats, eta: Floats, tau: float) -> Point:
+        """Return the likelihood at ``eta``."""
+
+    def constant(self, y: Floats) -> float:
+        """Return what ``point`` leaves out."""
+
+    def saturated(self, y: Floats) -> float:
+        """Return the sum of the likelihood where each row is predicted as it is; NaN where deviances are not told."""
+
+    def wrong(self, y: Floats, along: Floats) -> tuple[float, float]:
+        """Return how far rows go, moved ``along``, towards their outcome for certain, and how far away from it."""
+
+
+class Logistic:
+    """Outcomes 0 and 1, log odds."""
+
+    ratio = "odds_ratio"
+    dispersed = False
+
+    def start(self, y: Floats) -> tuple[Floats, Point]:
+        """Begin between the outcome and one half."""
+        eta = logit((y + 0.5) / 2)
+        return eta, self.point(y, eta, 0.0)
+
+    def point(self, y: Floats, eta: Floats, _tau: float) -> Point:
+        """Return the Bernoulli likelihood, in forms that lose no digits where a probability is near 0 or 1."""
+        sign = 2 * y - 1
+        against = expit(-sign * eta)
+        return Point(-float(np.logaddexp(0.0, -sign * eta).sum()), sign * against, against * (1 - against))
+
+    def constant(self, _y: Floats) -> float:
+        """Return 0: nothing is left out."""
+        return 0.0
+
+    def saturated(self, _y: Floats) -> float:
+        """Return 0: every outcome is certain."""
+        return 0.0
+
+    def wrong(self, y: Floats, along: Floats) -> tuple[float, float]:
+        """Return the farthest steps to the right and to the wrong side."""
+        towards = (2 * y - 1) * along
+        return float(towards.max(initial=0.0)), float((-towards).max(initial=0.0))
+
+
+class Poisson:
+    """Counts, logarithm of the mean."""
+
+    ratio = "rate_ratio"
+    dispersed = False
+
+    def start(self, y: Floats) -> tuple[Floats, Point]:
+        """Begin a little above the count."""
+        eta = np.log(y + 0.1)
+        return eta, Poisson.point(self, y, eta, 0.0)
+
+    def point(self, y: Floats, eta: Floats, _tau: float) -> Point:
+        """Return the Poisson likelihood."""
+        mean = np.exp(eta)
+        return Point(float((y * eta - mean).sum()), y - mean, mean)
+
+    def constant(self, y: Floats) -> float:
+        """Return the sum of -log(y!)."""
+        return -float(gammaln(y + 1).sum())
+
+    def saturated(self, y: Floats) -> float:
+        """Return the sum of y log y - y."""
+        return float((xlogy(y, y) - y).sum())
+
+    def wrong(self, y: Floats, along: Floats) -> tuple[float, float]:
+        """Rows that count nothing may go down for ever; others must stay where they are."""
+        nothing = along[y == 0]
+        others = np.abs(along[y > 0]).max(initial=0.0)
+        return float((-nothing).max(initial=0.0)), float(max(nothing.max(initial=0.0), others))
+
+
+class NegativeBinomial(Poisson):
+    """Counts with variance mu + alpha mu**2 (NB2), logarithm of the mean."""
+
+    dispersed = True
+
+    def point(self, y: Floats, eta: Floats, tau: float) -> Point:
+        """Return the likelihood with r = 1 / alpha, by the chain rule r' = -r where tau is meant."""
+        mean, r = np.exp(eta), float(np.exp(-tau))
+        both = r + mean
+        value = gammaln(y + r) - gammaln(r) - r * np.log1p(mean / r) + y * (eta - np.log(both))
+        by_r = digamma(y + r) - digamma(r) - np.log1p(mean / r) + (mean - y) / both
+        by_r_twice = polygamma(1, y + r) - polygamma(1, r) + mean / (r * both) - (mean - y) / both**2
+        first, second = -r * float(by_r.sum()), r * r * float(by_r_twice.sum()) + r * float(by_r.sum())
+        return Point(
+            float(value.sum()), (y - mean) * r / both, mean * r * (r + y) / both**2,
+            (first, -second), (y - mean) * mean * r / both**2,
+        )  # fmt: skip
+
+    def saturated(self, _y: Floats) -> float:
+        """Return NaN: a deviance would depend on alpha."""
+        return float("nan")
