@@ -46,7 +46,13 @@ EXAMPLES: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "kaplan_meier": {"time": ["months"], "event": ["died"], "by": ["treated"], "at": ["12", "24", "36"]},
     "log_rank": {"time": ["months"], "event": ["died"], "by": ["grade"], "strata": ["site"]},
-    "cox": {"time": ["months"], "event": ["died"], "columns": ["marker", "treated"], "ties": ["efron"]},
+    "logistic": {"formula": ["died ~ marker + grade"], "parties": ["pooled"], "confidence": ["0.95"]},
+    "poisson": {"formula": ["visits ~ grade + offset(log(years))"], "parties": ["pooled"], "confidence": ["0.95"]},
+    "negative_binomial": {"formula": ["nodes ~ grade + age"], "parties": ["pooled"], "confidence": ["0.95"]},
+    "cox": {
+        "formula": ["died ~ marker + treated"], "time": ["months"], "entry": ["entry"], "ties": ["efron"],
+        "baseline": ["joint"], "variance": ["model"], "transform": ["km"], "confidence": ["0.95"],
+    },
 }  # fmt: skip
 """For each method, the arguments of a question about ``study``."""
 

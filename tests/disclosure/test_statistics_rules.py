@@ -69,7 +69,8 @@ def test_an_output_without_what_its_rule_needs_is_withheld(rules: Make, kind: An
 @pytest.mark.parametrize(
     "small",
     [
-        {"freedom": 9}, {"parameters": 67, "freedom": 133}, {"smallest_level": 9}, {"events": 15}, {"subjects": 9, "without": {}},
+        {"freedom": 9}, {"parameters": 67, "freedom": 133}, {"smallest_level": 9}, {"events": 15},
+        {"subjects": 9, "without": {}},
         {"without": {"north": replace(LARGE.without["north"], freedom=9)}},
         {"without": {"north": replace(LARGE.without["north"], smallest_level=0)}},
     ],
