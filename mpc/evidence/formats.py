@@ -8,6 +8,7 @@ from mpc.errors import Malformed, Untrusted
 from mpc.evidence import simulated, tpm, tpm_files, tpm_google
 from mpc.evidence.azure import FORMAT as AZURE
 from mpc.evidence.claims import Claims, Given
+from mpc.evidence.enarx import FORMAT as ENARX
 from mpc.evidence.format import Format
 from mpc.evidence.intel import COLLATERAL_FORMAT, SGX_FORMAT, TDX_FORMAT
 from mpc.evidence.keystone import FORMAT as KEYSTONE
@@ -54,6 +55,7 @@ _ALL = (
     TDX_FORMAT,
     COLLATERAL_FORMAT,
     SNP,
+    ENARX,
     NITRO,
     AZURE,
     KEYSTONE,

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from mpc.evidence.azure.reference import AzureReference
 from mpc.evidence.claims import SimulatedReference, TpmReference
+from mpc.evidence.enarx.policy import EnarxReference
 from mpc.evidence.intel.reference import SgxReference, TdxReference
 from mpc.evidence.keystone.reference import KeystoneReference
 from mpc.evidence.nitro.reference import NitroReference
@@ -19,6 +20,7 @@ ReferenceValues = Annotated[
     | NitroReference
     | AzureReference
     | SnpReference
+    | EnarxReference
     | SgxReference
     | TdxReference
     | VeracruzReference,

@@ -30,7 +30,7 @@ def test_any_bytes_read_as_themselves_or_are_no_element(raw: bytes) -> None:
     ],
 )  # fmt: skip
 def test_other_spellings_are_refused(raw: bytes) -> None:
-    with pytest.raises(ValueError, match="element|shortest|tag"):
+    with pytest.raises(ValueError, match=r"element|shortest|tag"):
         read_element(raw)
 
 

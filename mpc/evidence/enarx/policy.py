@@ -1,0 +1,212 @@
+"""``steward.toml``: which keeps an Enarx steward certifies; here, which keeps reference values accept.
+
+Signers are digests of keys, hashes are measurements (SHA-256 for SGX, SHA-384 for SNP). A steward of Enarx passes over
+keys that it does not know; a policy with a slip of the pen would then accept more than its author meant, so that here
+an unknown key refuses. ``Debug`` among the features does not by itself accept a debug enclave: that has its own name,
+``debug``, in ``accepted``.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from mpc.canonical import Hex32, Term
+from mpc.errors import Malformed
+from mpc.evidence.intel.reference import TcbWaiver
+
+POLICY_MAX_BYTES = 64 << 10
+Hex48 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{96}$")]
+Short = Annotated[int, Field(ge=0, le=0xFFFF)]
+Advisory = Annotated[str, StringConstraints(pattern=r"^INTEL-SA-[0-9]{5}$")]
+Feature = Literal["CET", "Debug", "EInitKey", "KSS", "ProvisioningKey"]
+PolicyFlag = Literal["Debug", "SMT", "SingleSocket"]
+Acceptable = TcbWaiver | Literal["debug", "migrate_ma", "unknown_platform_bits"]
+_REQUIREMENT = r"(>=|>|<=|<|=|\^|~)?\s*[0-9]{1,5}(\.[0-9]{1,5}){0,2}"
+Versions = Annotated[str, StringConstraints(pattern=rf"^{_REQUIREMENT}(\s*,\s*{_REQUIREMENT})*$", max_length=128)]
+_COMPARISON = re.compile(r"\s*(>=|>|<=|<|=|\^|~)?\s*([0-9.]+)\s*")
+_PARTS = 3
+AnySection = TypeVar("AnySection", bound="_Section")
+
+
+class _Section(Term):
+    """What both sections have in common: lists without order, each entry once; an empty one is not compared."""
+
+    signer: tuple[str, ...] = ()
+    hash: tuple[str, ...] = ()
+    hash_blacklist: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not (self.signer or self.hash or self.hash_blacklist):
+            raise ValueError("missing field: one of signer, hash and hash_blacklist is needed")
+        if not set(self.hash).isdisjoint(self.hash_blacklist):
+            raise ValueError("contradiction: one hash is both wanted and refused")
+        if any(not any(bytes.fromhex(digest)) for digest in (*self.signer, *self.hash)):
+            raise ValueError("value out of range: a digest of zeros names nothing")
+        for name in type(self).model_fields:
+            values = getattr(self, name)
+            if isinstance(values, tuple) and len(set(values)) != len(values):
+                raise ValueError(f"value out of range: {name} holds an entry twice")
+        return self
+
+
+class SgxPolicy(_Section):
+    """Which SGX keeps are accepted; ``features`` are those that they may have, ``enclave_security_version`` the least.
+
+    ``allowed_advisories`` may apply to a machine that is not up to date.
+    """
+
+    signer: tuple[Hex32, ...] = ()
+    hash: tuple[Hex32, ...] = ()
+    hash_blacklist: tuple[Hex32, ...] = ()
+    features: tuple[Feature, ...] = ()
+    enclave_security_version: Short | None = None
+    enclave_product_id: Short | None = None
+    misc_select: tuple[Literal["EXINFO"], ...] = ()
+    allowed_advisories: tuple[Advisory, ...] = ()
+
+
+class SnpPolicy(_Section):
+    """Which SNP keeps are accepted; ``signer`` are digests of author keys, ``id_key_digest`` of ID keys.
+
+    ``abi`` limits the version of the firmware's interface that the guest demands, as Cargo writes requirements.
+    """
+
+    signer: tuple[Hex48, ...] = ()
+    hash: tuple[Hex48, ...] = ()
+    hash_blacklist: tuple[Hex48, ...] = ()
+    id_key_digest: tuple[Hex48, ...] = ()
+    id_key_digest_blacklist: tuple[Hex48, ...] = ()
+    abi: Versions | None = None
+    policy_flags: tuple[PolicyFlag, ...] = ()
+    platform_info_flags: Literal["SME", "TSME"] | None = None
+
+
+class EnarxReference(Term):
+    """Accept keeps as a ``steward.toml`` does; a section that is null accepts no keep of that kind.
+
+    ``accepted`` waives careful checks by name. In a contract every field is written out, empty lists too.
+    """
+
+    format: Literal["enarx"]
+    sgx: SgxPolicy | None
+    snp: SnpPolicy | None
+    accepted: tuple[Acceptable, ...]
+    measured_by: Literal["hardware"]
+    memory_protected: Literal[True]
+
+    @model_validator(mode="after")
+    def _accepts_something(self) -> Self:
+        if self.sgx is None and self.snp is None:
+            raise ValueError("a policy without sections accepts nothing")
+        if list(self.accepted) != sorted(set(self.accepted)):
+            raise ValueError("accepted must be sorted, each one once")
+        return self
+
+
+def parse_policy(raw: bytes, *, accepted: frozenset[str] = frozenset()) -> EnarxReference:
+    """Return the reference values that a ``steward.toml`` is, or raise ``Malformed``.
+
+    A list of allowed advisories accepts any status of the machine's TCB, as it does for Enarx, but none that is
+    revoked. ``accepted`` names what is accepted besides.
+    """
+    found = read_toml(raw, what="the steward's policy")
+    sections = {name: found.get(name) for name in ("sgx", "snp")}
+    unknown = sorted(set(found) - set(sections))
+    if unknown:
+        raise _malformed("unknown key", unknown[0], "sgx or snp")
+    sgx, snp = _section(SgxPolicy, sections["sgx"], "sgx"), _section(SnpPolicy, sections["snp"], "snp")
+    waived = set(get_args(TcbWaiver)) if sgx is not None and sgx.allowed_advisories else set()
+    try:
+        return EnarxReference.model_validate({
+            "format": "enarx", "sgx": sgx, "snp": snp, "accepted": tuple(sorted(waived | accepted)),
+            "measured_by": "hardware", "memory_protected": True,
+        })  # fmt: skip
+    except ValidationError as refusal:
+        raise _malformed(*_first(refusal)) from None
+
+
+def read_toml(raw: bytes, *, what: str) -> dict[str, Any]:
+    """Return the table that ``raw`` spells in TOML, or raise ``Malformed``."""
+    if len(raw) > POLICY_MAX_BYTES:
+        raise Malformed(
+            "toml.size", f"{what} is too long", why="it is over the limit of size", remedy="give the right file",
+            field="size", expected=f"at most {POLICY_MAX_BYTES} bytes", found=f"{len(raw)} bytes",
+        )  # fmt: skip
+    try:
+        return tomllib.loads(raw.decode())
+    except (ValueError, RecursionError):
+        raise Malformed(
+            "toml.invalid", f"{what} is not TOML", why="malformed TOML: it does not parse",
+            remedy="write it as https://toml.io has it, in UTF-8",
+        ) from None  # fmt: skip
+
+
+def version_matches(requirement: str, version: tuple[int, int]) -> bool:
+    """Tell whether major and minor ``version`` meet a requirement such as ``>=1.51, <2``."""
+    return all(_meets(*_compared(one), (*version, 0)) for one in requirement.split(","))
+
+
+def _compared(one: str) -> tuple[str, tuple[int, ...]]:
+    matched = _COMPARISON.fullmatch(one)
+    if matched is None:
+        raise AssertionError("the field's type lets no other text in")
+    return matched[1] or "^", tuple(map(int, matched[2].split(".")))
+
+
+def _meets(operator: str, wanted: tuple[int, ...], version: tuple[int, int, int]) -> bool:
+    """Compare as Cargo does: what a requirement leaves out is any for ``=``, ``>`` and ``<=``, else zero."""
+    said, least = version[: len(wanted)], wanted + (0,) * (_PARTS - len(wanted))
+    fixed = 1 if operator == "^" and wanted[0] else min(2, len(wanted))
+    return {
+        ">=": version >= least,
+        "<": version < least,
+        ">": said > wanted,
+        "<=": said <= wanted,
+        "=": said == wanted,
+        "^": version >= least and version[:fixed] == least[:fixed],
+        "~": version >= least and version[:fixed] == least[:fixed],
+    }[operator]
+
+
+def _section(kind: type[AnySection], found: object, name: str) -> AnySection | None:
+    if found is None:
+        return None
+    if not isinstance(found, Mapping):
+        raise _malformed("wrong type", name, "a table")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+    try:
+        return kind.model_validate({key: _lower(value) for key, value in values.items()})
+    except ValidationError as refusal:
+        why, key, expected = _first(refusal)
+        raise _malformed(why, f"{name}.{key}", expected) from None
+
+
+def _lower(value: object) -> object:
+    """Return digests in lower case; both are in use."""
+    if isinstance(value, tuple):
+        return tuple(_lower(one) for one in value)
+    is_hex = isinstance(value, str) and re.fullmatch(r"[0-9A-Fa-f]{64}|[0-9A-Fa-f]{96}", value)
+    return value.lower() if isinstance(value, str) and is_hex else value
+
+
+def _first(refusal: ValidationError) -> tuple[str, str, str]:
+    """Return why, field and what was expected of the first thing that is wrong."""
+    first = refusal.errors(include_url=False, include_input=False)[0]
+    reasons = {"extra_forbidden": "unknown key", "missing": "missing field", "value_error": "contradiction"}
+    why = reasons.get(first["type"], "value out of range")
+    message = first["msg"].removeprefix("Value error, ")
+    known = ("missing field", "contradiction", "value out of range")
+    why = message if first["type"] == "value_error" and message.startswith(known) else why
+    return why, ".".join(map(str, first["loc"])) or "policy", message
+
+
+def _malformed(why: str, field: str, expected: str) -> Malformed:
+    return Malformed(
+        "evidence.enarx_policy", "the steward's policy is malformed", why=why,
+        remedy="write what is meant: nothing in it is passed over", field=field[:64], expected=expected,
+        found="another",
+    )  # fmt: skip
