@@ -184,7 +184,7 @@ def test_what_is_not_evidence_is_refused_at_parsing() -> None:
     for raw in (b"", b"\0", b"evidence", SIMULATED[:-1], bytes.fromhex("ff544347")):
         verdict = examine(raw, at=NOW)
         assert (verdict.stage, verdict.accepted) == ("parse", False)
-    assert examine(SIMULATED, at=NOW, format="sgx").as_data()["reason"] == "this version cannot check it"
+    assert examine(SIMULATED, at=NOW, format="runes").as_data()["reason"] == "this version cannot check it"
 
 
 def test_show_explains_every_field_and_believes_nothing() -> None:
