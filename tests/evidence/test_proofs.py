@@ -13,6 +13,7 @@ DOORS = {
     "Claims": {
         "mpc/evidence/simulated.py",
         "mpc/evidence/tpm.py",
+        "mpc/evidence/azure/verification.py",
         "mpc/evidence/nitro/verification.py",
     },
     "Chain": {"mpc/evidence/chain.py"},
