@@ -49,11 +49,14 @@ patients = Dataset(
     },
 )
 
+YEARS = [365, 548, 730, 1096, 1461, 1826, 2192]
+"""One to six years, in days."""
+
 scenario = Scenario(
     title="Breast cancer by grade and hormone therapy, in Rotterdam and Germany",
     purpose=(
-        "To describe both cohorts together before a prognostic model is fitted: who was treated, how far the disease "
-        "had come, and how often it returned."
+        "To describe both cohorts together and to fit one prognostic model to them: who was treated, how far the "
+        "disease had come, how soon it returned, and what that goes with."
     ),
     parties=[rotterdam, gbsg, university],
     datasets=[patients],
@@ -122,6 +125,32 @@ scenario = Scenario(
             patients["size_class"],
             patients["hormon"],
             purpose="Whether hormone therapy went with tumour size.",
+            runs=3,
+            unattended=3,
+        ),
+        "recurrence_free_survival": statistics.kaplan_meier(
+            patients["rfs_days"],
+            patients["rfs_event"],
+            by=["hormon"],
+            at=YEARS,
+            purpose="How many live without recurrence for how long, with and without hormone therapy.",
+            runs=3,
+            unattended=3,
+        ),
+        "survival_by_therapy": statistics.log_rank(
+            patients["rfs_days"],
+            patients["rfs_event"],
+            by=["hormon"],
+            strata=["size_class"],
+            purpose="Whether recurrence-free survival differs by hormone therapy, among tumours of one size class.",
+            runs=3,
+            unattended=3,
+        ),
+        "prognosis": statistics.cox(
+            "rfs_event ~ age + size_class + grade + nodes + hormon",
+            time=patients["rfs_days"],
+            baseline="party",
+            purpose="What recurrence or death go with: the joint prognostic model of both cohorts.",
             runs=3,
             unattended=3,
         ),

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import gammaincc
 
@@ -17,8 +19,12 @@ from mpc.questions.terms import StatisticsQuestion
 from parties.config import Config
 from parties.report.view import Report, ReportTable
 from parties.sources import batches
+from scenarios import pooled_survival
 
 Row = dict[str, Any]
+
+OWNER = "$owner"
+"""Whose row it is; no column of a contract has such a name."""
 
 
 class Pooled:
@@ -30,7 +36,7 @@ class Pooled:
         self._database = duckdb.connect(":memory:", config={"threads": "1"})
         for dataset in contract.datasets:
             rows = [
-                batch
+                batch.append_column(OWNER, pa.repeat(config.party.name, batch.num_rows))
                 for config in settings
                 if config.party.name in dataset.owners
                 for batch in batches(dataset, config.datasets[dataset.name])
@@ -64,6 +70,8 @@ class Pooled:
         question = computation.question
         if question.kind == "sql":
             rows = self._rows(question.text)
+        elif question.method in {"kaplan_meier", "log_rank", "cox"}:
+            rows = self._survival(question)[table.name]
         elif table.name == "chi_square":
             rows = [self._chi_square(question)]
         else:
@@ -74,6 +82,31 @@ class Pooled:
     def _rows(self, text: str) -> list[Row]:
         found: list[Row] = self._database.sql(text).to_arrow_table().to_pylist()
         return found
+
+    def _survival(self, question: StatisticsQuestion) -> dict[str, list[Row]]:
+        rows = self._rows(f"SELECT * FROM {question.dataset}")  # noqa: S608 - a name of the contract
+        if question.method == "kaplan_meier":
+            return pooled_survival.kaplan_meier(rows, question.arguments)
+        if question.method == "log_rank":
+            return {"log_rank": [pooled_survival.log_rank(rows, question.arguments)]}
+        return self._cox(rows, question)
+
+    def _cox(self, rows: list[Row], question: StatisticsQuestion) -> dict[str, list[Row]]:
+        """Return the tables of a model of main effects with a baseline of each party."""
+        event, _, right = question.arguments["formula"][0].partition(" ~ ")
+        dataset = self._contract.dataset(question.dataset)
+        assert dataset is not None  # noqa: S101 - a question of the contract
+        covariates: dict[str, npt.NDArray[np.float64]] = {}
+        for term in right.split(" + "):
+            column = dataset.column(term)
+            values = [row[term] for row in rows]
+            codes = [] if column is None else [code.value for code in column.codes]
+            for code in codes[1:]:
+                covariates[f"{term}[{code}]"] = np.array([float(value == code) for value in values])
+            if not codes:
+                covariates[term] = np.array(values, np.float64)
+        (time,) = question.arguments["time"]
+        return pooled_survival.cox(rows, covariates, [row[OWNER] for row in rows], time=time, event=event)
 
     def _chi_square(self, question: StatisticsQuestion) -> Row:
         down, across = question.arguments["row"][0], question.arguments["column"][0]

@@ -2,9 +2,11 @@
 
 from scenarios.methods.association import Association
 from scenarios.methods.descriptive import Descriptive
+from scenarios.methods.regression import Regression
+from scenarios.methods.survival import Survival
 
 
-class Statistics(Descriptive, Association):
+class Statistics(Descriptive, Association, Regression, Survival):
     """The statistical methods; use the ready instance ``statistics``.
 
     Every method also takes ``purpose``, ``recipients``, ``runs`` and ``unattended``, as ``sql`` does.

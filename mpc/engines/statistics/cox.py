@@ -149,7 +149,7 @@ class Cox:
             return self._finished("apart")
         if (np.abs(move) > _STILL * np.maximum(np.abs(beta), 1e-3)).any():
             return self._summing(beta)
-        self._fit.ended(step, beta, matrix, self._search.steps)
+        self._fit.ended(step, beta, matrix)
         weights = np.stack([np.ones(len(self._sets)), self._time, self._time**2])
         self._weights = weights
         return self._scan(lambda: Information(self._reader, step, weights), self._weighed)

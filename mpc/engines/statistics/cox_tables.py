@@ -54,7 +54,7 @@ class CoxFit:
         score = step.score[kept]
         self._null = (step.log_likelihood, float(score @ np.linalg.solve(inner, score)))
 
-    def ended(self, step: Step, beta: Floats, matrix: Floats, steps: int) -> None:
+    def ended(self, step: Step, beta: Floats, matrix: Floats) -> None:
         """Keep the maximum."""
         self.beta, self.variance = beta, np.linalg.inv(matrix).astype(np.float64)
         null, score = self._null
@@ -65,7 +65,7 @@ class CoxFit:
             "log_likelihood": step.log_likelihood, "null_log_likelihood": null,
             "likelihood_ratio": ratio, "likelihood_ratio_p": float(chi_square_p(ratio, freedom)),
             "wald": wald, "wald_p": float(chi_square_p(wald, freedom)),
-            "score": score, "score_p": float(chi_square_p(score, freedom)), "steps": float(steps),
+            "score": score, "score_p": float(chi_square_p(score, freedom)),
         }  # fmt: skip
 
     def proportional(self, matrices: Floats, score: Floats) -> None:

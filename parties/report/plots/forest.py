@@ -1,0 +1,80 @@
+"""A forest plot: each term's ratio with its interval on a logarithmic axis, or its estimate on a plain one."""
+
+from typing import Any
+
+from parties.report.plots.drawing import FAINT, FONT, INK, PAPER, SERIES, Plot, drawing, is_number, literal, themed
+from parties.report.view import Cell, ReportColumn, ReportTable
+from parties.report.words import written
+
+WIDTH, LINE, FRAME = 7.2, 0.34, 1.1  # inches
+MOST_TERMS = 40
+
+
+def plots(table: ReportTable) -> tuple[Plot, ...]:
+    """Return the plot, or nothing when every estimate is withheld or there are too many terms."""
+    places = {column.name: i for i, column in enumerate(table.columns)}
+    ratio = next((column.name for column in table.columns if column.name.endswith("_ratio")), None)
+    names = ("estimate", "lower", "upper") if ratio is None else (ratio, "ratio_lower", "ratio_upper")
+    estimate, lower, upper = (places[name] for name in names)
+    rows = [
+        (_label(table, row), row[estimate], row[lower], row[upper])
+        for row in table.rows
+        if row[table.keys[-1]].value != "(intercept)"
+    ]
+    if not any(is_number(row[1]) for row in rows) or len(rows) > MOST_TERMS:
+        return ()
+    heading = table.columns[places[names[0]]]
+    with drawing((WIDTH, FRAME + LINE * len(rows)), salt=f"{table.name}/forest") as (axes, svg):
+        _draw(axes, rows, logarithmic=ratio is not None)
+        axes.set_xlabel(literal(heading.heading))
+    caption = f"{heading.heading.capitalize()} of each term, with its interval"
+    return (Plot(themed(svg.getvalue(), 0, table.name), caption, _described(rows, heading, caption)),)
+
+
+def _label(table: ReportTable, row: tuple[Cell, ...]) -> str:
+    return " · ".join(written(row[key], table.columns[key]) for key in table.keys)
+
+
+def _draw(axes: Any, rows: list[tuple[str, Cell, Cell, Cell]], *, logarithmic: bool) -> None:  # noqa: ANN401
+    if logarithmic:
+        _logarithmic(axes)
+    axes.axvline(1 if logarithmic else 0, color=FAINT, linewidth=1)
+    axes.grid(visible=False, axis="y")
+    for place, (_, estimate, lower, upper) in enumerate(rows):
+        if is_number(lower) and is_number(upper):
+            axes.plot([_number(lower), _number(upper)], [place, place], color=SERIES[0], linewidth=2)
+        if is_number(estimate):
+            axes.plot(
+                [_number(estimate)], [place], "s", color=SERIES[0], markersize=7, markeredgecolor=PAPER,
+                markeredgewidth=1.2,
+            )  # fmt: skip
+        told = (
+            f"{_number(estimate):.3g}" if is_number(estimate) else "withheld" if estimate.withheld else "not estimated"
+        )
+        axes.annotate(
+            told, (1, place), xycoords=("axes fraction", "data"), ha="left", va="center", color=INK, fontsize=FONT - 2
+        )
+    axes.set_yticks(range(len(rows)), [literal(row[0]) for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+
+
+def _logarithmic(axes: Any) -> None:  # noqa: ANN401 - matplotlib is untyped here
+    from matplotlib.ticker import LogLocator  # noqa: PLC0415 - heavy, as all of it
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(LogLocator(subs=(1.5, 2, 3, 5, 7)))
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.tick_params(axis="x", which="minor", labelsize=FONT)
+
+
+def _described(rows: list[tuple[str, Cell, Cell, Cell]], heading: ReportColumn, caption: str) -> str:
+    told = [
+        f"{name}: {written(estimate, heading)} ({written(lower, heading)} to {written(upper, heading)})"
+        for name, estimate, lower, upper in rows
+    ]
+    return f"{caption}. {'; '.join(told)}."
+
+
+def _number(cell: Cell) -> float:
+    return float(cell.value or 0)
