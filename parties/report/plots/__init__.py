@@ -12,9 +12,11 @@ from parties.report.plots.drawing import Plot
 from parties.report.plots.groups import MOST_GROUPS
 from parties.report.view import ReportTable
 
+FITTED = ("linear", "logistic", "poisson", "negative_binomial", "cox")
+
 PLOTS: Mapping[tuple[str, str], Callable[[ReportTable], tuple[Plot, ...]]] = MappingProxyType({
     ("kaplan_meier", "survival"): survival.plots,
-    **{(model, "coefficients"): forest.plots for model in ("linear", "logistic", "poisson", "negative_binomial", "cox")},
+    **{(model, "coefficients"): forest.plots for model in FITTED},
 })  # fmt: skip
 """By method and name of its table, what draws it."""
 
