@@ -16,6 +16,7 @@ from parties.config import DatasetSettings
 from parties.sources import batches
 from scenarios.breast_cancer import DATA, SOURCES, scenario
 from scenarios.rehearsal import rehearsal_contract
+from tests.engines.statistics.r_survival import r
 
 Row = dict[str, str]
 
@@ -132,3 +133,46 @@ def test_a_summary_withholds_grade_one_and_nothing_else(
         nodes = [int(row["nodes"]) for row in (*ROTTERDAM, *GBSG) if row["grade"] == grade]
         assert shown[grade] == pytest.approx(mean(nodes), rel=1e-5)
     assert shown.get("1") is None
+
+
+def test_the_joint_model_of_both_cohorts_is_that_of_r(contract: Contract, tables: dict[str, tuple[Table, ...]]) -> None:
+    people = [
+        {**row, "owner": table.owner}
+        for table in tables["patients"]
+        if table.resident is not None
+        for row in table.resident.to_pylist()
+    ]
+    expected = r(
+        """
+        d$grade <- factor(d$grade)
+        f <- coxph(Surv(rfs_days, rfs_event) ~ age + size_class + grade + nodes + hormon + strata(owner), d, eps=1e-14)
+        tell("estimate", coef(f)); tell("standard_error", sqrt(diag(f$var)))
+        z <- cox.zph(f)$table; tell("chi_square", z[, 1])
+        s <- survdiff(Surv(rfs_days, rfs_event) ~ hormon + strata(size_class), d); tell("log_rank", s$chisq)
+        """,
+        {name: [row[name] for row in people] for name in people[0]},
+    )
+    coefficients, _, proportional = answer(contract, "prognosis", {}, tables, memory_bytes=1 << 30, threads=1).tables
+    terms = coefficients.data["term"].to_pylist()
+    written = ["age", "size_class[T2]", "size_class[T3]", "grade[2]", "grade[3]", "nodes", "hormon[yes]"]
+    for name in ("estimate", "standard_error"):
+        found = dict(zip(terms, coefficients.data[name].to_pylist(), strict=True))
+        assert [found[term] for term in written] == pytest.approx(expected[name], rel=1e-8)
+    tests = dict(zip(proportional.data["term"].to_pylist(), proportional.data["chi_square"].to_pylist(), strict=True))
+    by_term = ["age", "size_class", "grade", "nodes", "hormon", "(global)"]
+    assert [tests[term] for term in by_term] == pytest.approx(expected["chi_square"], rel=1e-7)
+    (log_rank,) = answer(contract, "survival_by_therapy", {}, tables, memory_bytes=1 << 30, threads=1).tables
+    assert log_rank.data["chi_square"].to_pylist() == pytest.approx(expected["log_rank"], rel=1e-8)
+
+
+def test_the_joint_model_and_most_of_the_curves_are_released(
+    contract: Contract, tables: dict[str, tuple[Table, ...]]
+) -> None:
+    model = released(contract, tables, "prognosis")
+    assert model.status == "pass"
+    curves = released(contract, tables, "recurrence_free_survival").tables[0]
+    told = {name: [] for name in ("no", "yes")}
+    for row in curves.data.to_pylist():
+        if row["survival"] is not None:
+            told[row["hormon"]].append(row["time"])
+    assert told == {"no": [365, 548, 730, 1096, 1461, 1826], "yes": [365, 548, 730, 1096, 1461]}
