@@ -1,7 +1,7 @@
 """Runs a plan of passes over the Arrow batches of tables; a cluster would be another module with this one function.
 
-Each table's batches are dealt to a fixed number of lanes, each an accumulator of its own, and lanes are merged in their
-order. So a result depends on the batches alone, however many threads run the lanes.
+Batches are dealt to a fixed number of lanes, each an accumulator of its own, and lanes are merged in their order. So a
+result depends on the batches alone, however many threads run the lanes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -68,11 +68,10 @@ class _Reading:
         if isinstance(step.fold, KeyedFold):
             return self._keyed(step, step.fold, tallies, rows)
         whole = step.fold.start()
-        for table in self.tables:
-            lanes = _Lanes(step.fold.start, self.pool)
-            for batch in self._counted(step, tallies, rows, (table,)):
-                lanes.update(batch.select(step.columns))
-            lanes.merge_into(whole)
+        lanes = _Lanes(step.fold.start, self.pool)
+        for batch in self._counted(step, tallies, rows):
+            lanes.update(batch.select(step.columns))
+        lanes.merge_into(whole)
         return Folded(whole, ((),), complete=True, tallies=tallies, rows=rows)
 
     def _keyed(self, step: Pass, fold: KeyedFold, tallies: Tallies, rows: dict[str, int]) -> Folded:
@@ -80,14 +79,14 @@ class _Reading:
         whole = fold.start()
         # An empty batch makes the slots of groups that nobody is in.
         whole.update(_no_rows(step, self.dataset), np.zeros(0, np.int64), grouper.count)
+        lanes = _Lanes(fold.start, self.pool)
         for table in self.tables:
-            lanes = _Lanes(fold.start, self.pool)
             for batch in _rows(step, self.dataset, table):
                 codes = grouper.codes(batch)
                 tallies.update(table.owner, batch, codes)
                 rows[table.owner] += batch.num_rows
                 lanes.update(batch.select(step.columns), codes, grouper.count)
-            lanes.merge_into(whole)
+        lanes.merge_into(whole)
         return Folded(whole, grouper.groups, complete=grouper.complete, tallies=tallies, rows=rows)
 
     def _grouper(self, step: Pass, fold: KeyedFold) -> Grouper:
@@ -99,10 +98,8 @@ class _Reading:
             self.groupers[name] = Grouper(self.dataset, fold.keys, step.present, known)
         return self.groupers[name]
 
-    def _counted(
-        self, step: Pass, tallies: Tallies, rows: dict[str, int], tables: Sequence[Table] | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        for table in self.tables if tables is None else tables:
+    def _counted(self, step: Pass, tallies: Tallies, rows: dict[str, int]) -> Iterator[pa.RecordBatch]:
+        for table in self.tables:
             for batch in _rows(step, self.dataset, table):
                 tallies.update(table.owner, batch, np.zeros(batch.num_rows, np.int64))
                 rows[table.owner] += batch.num_rows
@@ -110,7 +107,7 @@ class _Reading:
 
 
 class _Lanes:
-    """The accumulators of one table. Batches are dealt in turn; a lane takes its next when it is done with its last."""
+    """The accumulators of one pass. Batches are dealt in turn; a lane takes its next when it is done with its last."""
 
     def __init__(self, start: Callable[[], Any], pool: ThreadPoolExecutor | None) -> None:
         self._start = start

@@ -26,6 +26,9 @@ COUNTERS_MAX = 1 << 23
 
 _IMAGE_BITS = 64
 
+_SPARSE = 16
+"""How many counters a value there may be before only those that are touched are added to."""
+
 
 class Digits:
     """Counts of one digit, for each slot that a wanted value may still lie in.
@@ -64,7 +67,11 @@ class Digits:
                 why="each group holds counters of its own", remedy="group by fewer or coarser columns",
             )  # fmt: skip
         self.counts[name] = _grown(self.counts[name], size)
-        self.counts[name] += np.bincount(codes, minlength=len(self.counts[name]))
+        if len(codes) * _SPARSE < size:
+            touched, counts = np.unique(codes, return_counts=True)
+            self.counts[name][touched] += counts
+        else:
+            self.counts[name] += np.bincount(codes, minlength=len(self.counts[name]))
 
 
 def _digit(images: Images, place: int, bits: int) -> Codes:
