@@ -123,27 +123,16 @@ def common_name(certificate: Certificate) -> str:
 def verify_pck_chain(
     chain: Sequence[Certificate], *, roots: Sequence[Certificate], at: datetime, checks: Checks
 ) -> Chain:
-    """Return the path of a PCK certificate to Intel's root key; every certificate that came along belongs to it."""
-    path = _verified(chain, roots, at, checks)
+    """Return the path of a PCK certificate to Intel's root key."""
+    path = verify_chain(chain[0], chain[1:], roots=roots, at=at, handled=frozenset(), checks=checks)
     names = [common_name(certificate) for certificate in path.certificates]
     right = len(names) == 3 and names[0] == PCK_NAME and names[1] in PCK_AUTHORITIES  # noqa: PLR2004 - leaf, CA, root
     _require_role("pck_certificate", f"{PCK_NAME} <- {' or '.join(PCK_AUTHORITIES)} <- root", names, right, checks)
     return path
 
 
-def verify_signer_chain(
-    chain: Sequence[Certificate], *, roots: Sequence[Certificate], at: datetime, checks: Checks
-) -> Chain:
-    """Return the path of the key that signs TCB information and enclave identities to Intel's root key."""
-    path = _verified(chain, roots, at, checks)
-    names = [common_name(certificate) for certificate in path.certificates]
-    right = len(names) == 2 and names[0] == TCB_SIGNER_NAME  # noqa: PLR2004 - leaf and root
-    _require_role("collateral_signer", f"{TCB_SIGNER_NAME} <- root", names, right, checks)
-    return path
-
-
-def _verified(chain: Sequence[Certificate], roots: Sequence[Certificate], at: datetime, checks: Checks) -> Chain:
-    path = verify_chain(chain[0], chain[1:], roots=roots, at=at, handled=frozenset(), checks=checks)
+def require_no_stray(chain: Sequence[Certificate], path: Chain, checks: Checks) -> None:
+    """Write down whether every certificate of ``chain`` belongs to ``path``, so that none of their bytes is free."""
     used = {certificate.der for certificate in path.certificates}
     stray = [other for other in chain if other.der not in used and not _is_same_root(other, path.root)]
     checks.require(
@@ -152,6 +141,21 @@ def _verified(chain: Sequence[Certificate], roots: Sequence[Certificate], at: da
         why="bad certificate signature: a certificate came along that belongs to no chain",
         remedy="give the chain as the provisioning service wrote it",
     )  # fmt: skip
+
+
+def verify_signer_chain(
+    signer: Certificate,
+    beside: Sequence[Certificate],
+    *,
+    roots: Sequence[Certificate],
+    at: datetime,
+    checks: Checks,
+) -> Chain:
+    """Return the path of the key that signs TCB information and enclave identities to Intel's root key."""
+    path = verify_chain(signer, beside, roots=roots, at=at, handled=frozenset(), checks=checks)
+    names = [common_name(certificate) for certificate in path.certificates]
+    right = len(names) == 2 and names[0] == TCB_SIGNER_NAME  # noqa: PLR2004 - leaf and root
+    _require_role("collateral_signer", f"{TCB_SIGNER_NAME} <- root", names, right, checks)
     return path
 
 

@@ -58,8 +58,7 @@ def verify_documents(
         _require_current("qe_identity_validity", identity, at, checks)
         _require_known("qe_identity_version", str(identity.version), [str(_IDENTITY_VERSION)], checks)
     signers = sorted(collateral.signers, key=lambda one: not one.not_before <= at <= one.not_after)
-    bridges = [certificate for certificate in collateral.certificates if certificate.subject == signers[0].issuer]
-    signer = verify_signer_chain((signers[0], *bridges), roots=anchors, at=at, checks=checks)
+    signer = verify_signer_chain(signers[0], collateral.certificates, roots=anchors, at=at, checks=checks)
     _require_signed("tcb_info_signature", signed, signer.leaf, checks)
     if identity_signed is not None:
         _require_signed("qe_identity_signature", identity_signed, signer.leaf, checks)

@@ -18,7 +18,14 @@ from typing import Final, cast
 from mpc.canonical import sha256
 from mpc.evidence.chain import Certificate, Chain
 from mpc.evidence.checks import Checks
-from mpc.evidence.intel.certificates import Platform, anchors_among, authority_kind, platform_of, verify_pck_chain
+from mpc.evidence.intel.certificates import (
+    Platform,
+    anchors_among,
+    authority_kind,
+    platform_of,
+    require_no_stray,
+    verify_pck_chain,
+)
 from mpc.evidence.intel.collateral import Collateral
 from mpc.evidence.intel.documents import EnclaveIdentity, ModuleIdentity, TcbInfo, TcbLevel, TcbStatus
 from mpc.evidence.intel.layout import KEY_TYPE_P256, TEE_NAMES, Quote, TdReport
@@ -110,13 +117,20 @@ def _verify_pck(
         why="unknown Quoting Enclave: another maker or kind of key than is understood",
         remedy="use Intel's Quoting Enclave with ECDSA P-256",
     )  # fmt: skip
-    chain = quote.chain or (*collateral.pck_certificates[:1], *collateral.authorities)
+    chain = quote.chain or _named_chain(collateral)
     checks.require(
         "pck_chain", expected="in the quote, or with its collateral", found="there" if chain else "nowhere",
         passed=bool(chain), why="no collateral: the quote only names its platform, and its certificate did not come",
         remedy="give the platform's PCK certificate chain",
     )  # fmt: skip
-    return verify_pck_chain(chain, roots=anchors, at=at, checks=checks)
+    path = verify_pck_chain(chain, roots=anchors, at=at, checks=checks)
+    require_no_stray(quote.chain, path, checks)
+    return path
+
+
+def _named_chain(collateral: Collateral) -> tuple[Certificate, ...]:
+    found = collateral.pck_certificates[:1]
+    return (*found, *(one for one in collateral.authorities if found and one.subject == found[0].issuer))
 
 
 def _verify_signatures(quote: Quote, leaf: Certificate, checks: Checks) -> None:

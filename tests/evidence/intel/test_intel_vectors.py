@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mpc.evidence.appraisal import careful_checks
 from mpc.evidence.claims import Fact, plain_facts
 from mpc.evidence.intel import facts_of
 from mpc.evidence.intel.layout import parse_quote
@@ -66,8 +67,6 @@ REFUSED_LAST = [entry for entry in ENTRIES if entry["expect"]["stage"] == "appra
 @needs_vectors
 @pytest.mark.parametrize("entry", REFUSED_LAST, ids=lambda entry: entry["id"])
 def test_what_is_waived_by_name_is_accepted_and_nothing_less(entry: Entry) -> None:
-    from mpc.evidence.appraisal import careful_checks
-
     claims = judge(entry).claims
     assert claims is not None
     reasons = [entry["expect"]["reason"], *entry["expect"].get("also", [])]
