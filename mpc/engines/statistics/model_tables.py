@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mpc.engines.statistics.distributions import chi_square_p, normal_bound, normal_p, t_bound, t_p
-from mpc.engines.statistics.fits import Fit, Study, weakest
+from mpc.engines.statistics.fits import POOLED, Fit, Study, weakest
 from mpc.engines.statistics.heterogeneity import heterogeneity
 from mpc.engines.statistics.passes import Folded
 from mpc.engines.statistics.tables import Behind, Cells, count, figure, subjects, tidy
@@ -65,7 +65,7 @@ class Tables:
         pooled = self._results[0]
         tables = [self._coefficients("coefficients", [pooled], None), self._models()]
         if self._compared:
-            tables += [self._coefficients("parties", self._compared, "party"), self._heterogeneity()]
+            tables += [self._coefficients("parties", [pooled, *self._compared], "party"), self._heterogeneity()]
         if self._left_out:
             tables.append(self._coefficients("left_out", self._left_out, "without"))
         notes = self._notes()
@@ -94,10 +94,10 @@ class Tables:
 
     def _coefficients(self, name: str, results: Sequence[Estimates], key: str | None) -> RawTable:
         terms = [self._labels(each) for each in results]
-        behind = joined([self._behind(each, [*self._cells(each.fit), *[()] * len(each.extra)]) for each in results])
-        keys = {} if key is None else {
-            key: pa.array([each.fit.party for each, labels in zip(results, terms, strict=True) for _ in labels]),
-        }  # fmt: skip
+        cells_of = [[*self._cells(each.fit), *[()] * len(each.extra)] for each in results]
+        behind = joined([self._behind(each, own) for each, own in zip(results, cells_of, strict=True)])
+        fits = [each.fit for each, labels in zip(results, terms, strict=True) for _ in labels]
+        keys = {} if key is None else {key: pa.array([fit.party or POOLED for fit in fits], pa.utf8())}
         keys["term"] = pa.array(list(chain.from_iterable(terms)), pa.utf8())
         columns = [_inference(each, self._study.confidence) for each in results]
         cells: list[Cells] = subjects(behind, "estimate")
@@ -108,7 +108,7 @@ class Tables:
         return tidy(name, keys, cells, self._folded, complete=True, models=sizes)
 
     def _models(self) -> RawTable:
-        behind = joined([self._behind(each, [()]) for each in self._results], aligned=True)
+        behind = joined([self._behind(each, [()]) for each in self._results])
         sizes = [each.size for each in self._results]
         cells = [count("n", [size.observations for size in sizes], behind, "n"), *subjects(behind[:1], "n")]
         cells += [
@@ -153,7 +153,7 @@ class Tables:
     def _notes(self) -> RawTable:
         noted = [(each, note) for each in self._results for note in each.notes]
         texts = [f"{each.fit.label}: {note.text}" if each.fit.party else note.text for each, note in noted]
-        behind = joined([self._behind(each, [self._fewest(each, note)]) for each, note in noted], aligned=True)
+        behind = joined([self._behind(each, [self._fewest(each, note)]) for each, note in noted])
         values = [len(note.columns) for _, note in noted]
         cells = [figure("coefficients", "goodness", values, behind, source="note")]
         models = tuple(self._size(each) for each, _ in noted)
@@ -173,14 +173,14 @@ def _of_one_party(behind: Behind) -> Behind:
     return tuple(Contributors(one.domain, one.total, dict.fromkeys(one.without, one.total)) for one in behind)
 
 
-def joined(parts: Sequence[Behind], *, aligned: bool = False) -> Behind:
+def joined(parts: Sequence[Behind]) -> Behind:
     """Return who stands behind the rows of all parts, one after the other.
 
-    Parts may count in fewer ways than others, if ``aligned``: then their last way stands for those that they lack.
+    Where parts count in fewer ways than others, their last way stands for those that they lack.
     """
     if not any(parts):
         return ()
-    ways = max(map(len, parts)) if aligned else len(parts[0])
+    ways = max(map(len, parts))
     return tuple(_row_by_row([part[min(way, len(part) - 1)] for part in parts]) for way in range(ways))
 
 
