@@ -148,6 +148,11 @@ def _snp_checks(claims: Claims, policy: SnpPolicy) -> tuple[Check, ...]:
             wanted is None or _PLATFORM_BITS[wanted] == platform,
             why="wrong platform: the machine encrypts its memory in another way", remedy="use another machine",
         ),
+        Check(
+            "crl", "AMD's revocation list", str(facts["revocation"]), str(facts["revocation"]).startswith("checked"),
+            why="no CRL: nothing says that AMD has not called back the key's authority",
+            remedy="let the machine fetch AMD's list before the keep asks: enarx platform snp crl",
+        ),
     )  # fmt: skip
 
 
