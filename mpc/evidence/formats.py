@@ -8,6 +8,7 @@ from mpc.errors import Malformed, Untrusted
 from mpc.evidence import simulated, tpm, tpm_files, tpm_google
 from mpc.evidence.azure import FORMAT as AZURE
 from mpc.evidence.claims import Claims, Given
+from mpc.evidence.ear import FORMAT as EAR
 from mpc.evidence.enarx import FORMAT as ENARX
 from mpc.evidence.format import Format
 from mpc.evidence.intel import COLLATERAL_FORMAT, SGX_FORMAT, TDX_FORMAT
@@ -58,6 +59,7 @@ _ALL = (
     ENARX,
     NITRO,
     AZURE,
+    EAR,
     KEYSTONE,
     VERACRUZ,
 )  # fmt: skip

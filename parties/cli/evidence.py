@@ -10,6 +10,10 @@ from parties.cli.options import Json, SelfMeasured, VisibleMemory
 from parties.cli.screen import FAILED, PASSED, check_table, grid, plain, show, show_data, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from mpc.evidence.reference_values import ReferenceValues
     from mpc.evidence.verdict import Verdict
 
 app = typer.Typer(no_args_is_help=True, help="Look into evidence of an enclave, and judge it offline.")
@@ -40,6 +44,13 @@ def verify_evidence(
     ] = None,
     accept_self_measured: SelfMeasured = None,
     accept_visible_memory: VisibleMemory = None,
+    ear: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the verdict as an EAT Attestation Result, JSON.")
+    ] = None,
+    ear_key: Annotated[
+        Path | None,
+        typer.Option(metavar="KEY", help="Sign that result: a private key of P-256, P-384, Ed25519 in PEM."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Parse, verify and appraise evidence, and show every check: expected, found, verdict.
@@ -51,16 +62,21 @@ def verify_evidence(
     from mpc.evidence.claims import Given
     from mpc.evidence.verdict import examine, parse_reference
 
+    raw, time = files.read(file, "the evidence"), files.time_or_now(at)
+    given = Given(nonce=None if nonce is None else _hex(nonce), bank=bank, form=certificate_form)
+    references = [parse_reference(files.read(path, "the reference values")) for path in reference or []]
     verdict = examine(
-        files.read(file, "the evidence"),
-        at=files.time_or_now(at),
+        raw,
+        at=time,
         format=form,
         endorsements=[files.read(path, "the endorsement") for path in endorsements or []],
         roots=[files.read(path, "the root certificate") for path in root or []],
-        given=Given(nonce=None if nonce is None else _hex(nonce), bank=bank, form=certificate_form),
-        references=[parse_reference(files.read(path, "the reference values")) for path in reference or []],
+        given=given,
+        references=references,
         exceptions=Exceptions(frozenset(accept_self_measured or ()), frozenset(accept_visible_memory or ())),
     )
+    if ear is not None or ear_key is not None:
+        _write_result(verdict, raw, time, nonce=given.nonce, references=references, to=ear, key=ear_key)
     if as_json:
         show_data(verdict.as_data())
         raise typer.Exit(0 if verdict.refusal is None else verdict.refusal.exit_code)
@@ -79,6 +95,34 @@ def show_evidence(file: File, *, form: Form = None, endorsements: Endorsements =
         return
     show(f"[bold]{plain(name)}[/], not verified")
     show(grid(None, ("field", "value", "meaning"), [(field.name, field.value, field.meaning) for field in fields]))
+
+
+def _write_result(
+    verdict: "Verdict",
+    raw: bytes,
+    at: "datetime",
+    *,
+    nonce: bytes | None,
+    references: "Sequence[ReferenceValues]",
+    to: Path | None,
+    key: Path | None,
+) -> None:
+    from importlib.metadata import version
+
+    from mpc.errors import Misconfigured
+    from mpc.evidence.ear import parse_private_key, sign_token
+    from mpc.evidence.result import attestation_result
+
+    if to is None:
+        raise Misconfigured(
+            "argument.ear", "nothing is there to be signed", why="--ear-key is given without --ear",
+            remedy="name the file of the result: --ear FILE", field="--ear-key",
+        )  # fmt: skip
+    build = f"sealroom {version('sealroom')}"
+    result = attestation_result(verdict, raw, at=at, build=build, nonce=nonce, references=references)
+    if key is not None:
+        result = sign_token(result, parse_private_key(files.read(key, "the key that signs results")))
+    files.write(to, result, "the attestation result")
 
 
 def _show(verdict: "Verdict") -> None:

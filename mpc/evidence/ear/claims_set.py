@@ -1,0 +1,124 @@
+"""EAT Attestation Results (draft-ietf-rats-ear): the claims set in JSON, parsed whole and believed in nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from mpc.evidence.ear.jws import TOKEN_MAX_BYTES, decoded, malformed
+from mpc.evidence.ear.vector import CLAIMS, TIERS, Status, status_named, tier_of, worst_of
+from mpc.evidence.json_fields import field_of, refuse_field
+from mpc.evidence.loose_json import read_json
+
+PROFILE: Final = "tag:github.com,2023:veraison/ear"
+PROFILES: Final = (PROFILE, "tag:ietf.org,2026:rats/ear", "tag:github.com,2024:confidential-containers/Trustee")
+"""The profiles in which the fields below mean what is said of them here."""
+
+VECTOR, STATUS, POLICY = "ear.trustworthiness-vector", "ear.status", "ear.appraisal-policy-id"
+_WHAT = "the attestation result"
+_MOST_ATTESTERS = 64
+_LAST_SECOND = 253402300799  # of the year 9999
+
+
+@dataclass(frozen=True)
+class Appraisal:
+    """What is said of one attester; claims that are left out are zero, and say nothing."""
+
+    status: Status
+    vector: Mapping[str, int]
+    policy: str | None
+
+
+@dataclass(frozen=True)
+class AttestationResult:
+    """A claims set. ``attesters`` are its submodules by name; ``nonces`` as they are spelled."""
+
+    profile: str
+    issued_at: datetime
+    not_before: datetime | None
+    expires: datetime | None
+    developer: str
+    build: str
+    nonces: tuple[str, ...]
+    raw_evidence: bytes | None
+    attesters: Mapping[str, Appraisal]
+
+
+def is_claims_set(raw: bytes) -> bool:
+    """Tell whether ``raw`` looks like JSON of such a claims set."""
+    return raw.lstrip()[:1] == b"{" and b'"eat_profile"' in raw and b'"submods"' in raw
+
+
+def parse_claims_set(raw: bytes) -> AttestationResult:
+    """Return the claims set that ``raw`` spells, or raise ``Malformed``; what it knows nothing of it leaves aside."""
+    fields = read_json(raw, what=_WHAT, max_bytes=TOKEN_MAX_BYTES)
+    profile = field_of(fields, "eat_profile", str, _WHAT)
+    if profile not in PROFILES:
+        refuse_field(_WHAT, "unknown profile", "eat_profile", " or ".join(PROFILES), profile[:128])
+    verifier = field_of(fields, "ear.verifier-id", dict, _WHAT)
+    attesters = field_of(fields, "submods", dict, _WHAT)
+    if not 0 < len(attesters) <= _MOST_ATTESTERS:
+        refuse_field(_WHAT, "value out of range", "submods", f"1 to {_MOST_ATTESTERS} attesters", str(len(attesters)))
+    return AttestationResult(
+        profile=profile,
+        issued_at=_time(fields, "iat"),
+        not_before=_time(fields, "nbf") if "nbf" in fields else None,
+        expires=_time(fields, "exp") if "exp" in fields else None,
+        developer=field_of(verifier, "developer", str, _WHAT),
+        build=field_of(verifier, "build", str, _WHAT),
+        nonces=_nonces(fields),
+        raw_evidence=decoded(_text(fields, "ear.raw-evidence")) if "ear.raw-evidence" in fields else None,
+        attesters={name: _appraisal(entry) for name, entry in attesters.items()},
+    )
+
+
+def _appraisal(entry: object) -> Appraisal:
+    if not isinstance(entry, dict):
+        refuse_field(_WHAT, "wrong type", "submods", "an object for each attester", type(entry).__name__)
+    if STATUS not in entry:
+        refuse_field(_WHAT, "missing field", STATUS, " or ".join(TIERS), "nothing")
+    status = status_named(entry[STATUS])
+    if status is None:
+        refuse_field(_WHAT, "value out of range", STATUS, " or ".join(TIERS), str(entry[STATUS])[:32])
+    vector = _vector(field_of(entry, VECTOR, dict, _WHAT)) if VECTOR in entry else {}
+    worst = worst_of(tier_of(value) for value in vector.values())
+    if TIERS.index(status) < TIERS.index(worst):
+        refuse_field(_WHAT, "status better than its claims", STATUS, f"{worst} or worse", status)
+    return Appraisal(status, vector, field_of(entry, POLICY, str, _WHAT) if POLICY in entry else None)
+
+
+def _vector(entry: Mapping[str, Any]) -> dict[str, int]:
+    unknown = sorted(set(entry) - set(CLAIMS))
+    if unknown:
+        refuse_field(_WHAT, "unknown claim", VECTOR, " ".join(CLAIMS), unknown[0][:32])
+    vector = {name: field_of(entry, name, int, _WHAT) for name in entry}
+    for name, value in vector.items():
+        try:
+            tier_of(value)
+        except ValueError:
+            refuse_field(_WHAT, "value out of range", name, "-128 to 127", "another number")
+    return vector
+
+
+def _time(fields: Mapping[str, Any], name: str) -> datetime:
+    # NumericDate (RFC 7519, 2) may have a fraction, and some write it as a power of ten.
+    seconds = fields.get(name)
+    if name not in fields:
+        refuse_field(_WHAT, "missing field", name, "seconds since 1970", "nothing")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        refuse_field(_WHAT, "wrong type", name, "seconds since 1970", type(seconds).__name__)
+    if not 0 <= seconds <= _LAST_SECOND:
+        refuse_field(_WHAT, "value out of range", name, "seconds since 1970", "another number")
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _nonces(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    given = fields.get("eat_nonce", [])
+    nonces = [given] if isinstance(given, str) else given
+    if not isinstance(nonces, list) or not all(isinstance(nonce, str) for nonce in nonces):
+        raise malformed("its nonce is no text, nor a list of texts", "eat_nonce")
+    return tuple(nonces)
+
+
+def _text(fields: Mapping[str, Any], name: str) -> bytes:
+    return field_of(fields, name, str, _WHAT).encode(errors="replace")
