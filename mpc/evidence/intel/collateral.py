@@ -207,7 +207,7 @@ def _read_list(data: bytes) -> RevocationList:
             raise malformed("its PEM does not parse", "revocation list", "PEM of one list", "other") from None
     elif data[:2] in {b"30", b"31"}:
         data = _hex(data)
-    return parse_revocation_list(data.removesuffix(b"\0") if _der_length(data) == len(data) - 1 else data)
+    return parse_revocation_list(data[:-1] if _der_length(data) == len(data) - 1 and data[-1] == 0 else data)
 
 
 def _hex(data: bytes) -> bytes:
@@ -218,8 +218,12 @@ def _hex(data: bytes) -> bytes:
 
 
 def _der_length(data: bytes) -> int:
-    """Return how long the DER value at the front of ``data`` says that it is; 0 for lengths in another form."""
-    return 4 + int.from_bytes(data[2:4], "big") if data[1:2] == b"\x82" else 2 + data[1] if len(data) > 1 else 0
+    """Return how long the DER value at the front of ``data`` says that it is, as far as lists are long."""
+    first = data[1] if len(data) > 1 else 0
+    if first < 0x80:  # noqa: PLR2004 - X.690, 8.1.3: from here on it counts the bytes of the length
+        return 2 + first
+    size = first & 0x7F
+    return 2 + size + int.from_bytes(data[2 : 2 + min(size, 4)], "big")
 
 
 def _once(certificates: Iterable[Certificate]) -> tuple[Certificate, ...]:

@@ -83,8 +83,8 @@ def verify_authorities(
         why="no collateral: the authority of PCK certificates, or its list, is not there",
         remedy="give the revocation lists with the certificates of their authorities",
     )  # fmt: skip
-    for chain in chains:
-        check_lists(chain.leaf, collateral.lists, at=at, checks=checks)
+    ends = [check_lists(chain.leaf, collateral.lists, at=at, checks=checks) for chain in chains]
+    _require_lists([chain.leaf for chain, end in zip(chains, ends, strict=True) if end is None], checks)
     return chains
 
 
@@ -97,19 +97,19 @@ def verify_revocation(chains: Sequence[Chain], collateral: Collateral, *, at: da
     ends = []
     for chain in chains:
         covered = check_revocation(chain, collateral.lists, at=at, checks=checks)
-        missing = [
-            issuer.subject_text
-            for step, issuer in enumerate(chain.certificates[1:])
-            if step not in covered.steps
-        ]  # fmt: skip
-        checks.require(
-            "revocation_lists", expected="a list of every authority of the chain", passed=not missing,
-            found=f"none of {' and '.join(missing)}" if missing else "all of them",
-            why="no CRL: nobody knows whether a certificate was called back",
-            remedy="give the revocation lists of Intel's root and of the authority of PCK certificates",
-        )  # fmt: skip
+        steps = enumerate(chain.certificates[1:])
+        _require_lists([issuer for step, issuer in steps if step not in covered.steps], checks)
         ends += [covered.valid_until] if covered.valid_until else []
     return min(ends)
+
+
+def _require_lists(missing: Sequence[Certificate], checks: Checks) -> None:
+    checks.require(
+        "revocation_lists", expected="a list of every authority of the chain", passed=not missing,
+        found=f"none of {' and '.join(one.subject_text for one in missing)}" if missing else "all of them",
+        why="no CRL: nobody knows whether a certificate was called back",
+        remedy="give the revocation lists of Intel's root and of the authority of PCK certificates",
+    )  # fmt: skip
 
 
 def is_signed(key: bytes, signature: bytes, signed: bytes) -> bool:

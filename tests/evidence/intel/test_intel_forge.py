@@ -115,7 +115,7 @@ def test_a_stranger_in_the_chain_refuses() -> None:
 CHAINS = {
     "another authority signed": ({"by": new_key()}, "certificate_path", "bad certificate signature"),
     "expired": ({"end": NOW.replace(year=2026, month=5, day=20)}, "certificate_validity", "certificate expired"),
-    "not yet valid": ({"begin": END, "end": END.replace(year=2030)}, "certificate_validity", "certificate not yet valid"),
+    "of tomorrow": ({"begin": NEXT}, "certificate_validity", "certificate not yet valid"),
     "another name": ({"subject": SIGNER}, "pck_certificate", "wrong certificate"),
     "an authority": ({"authority": True}, "certificate_leaf", "a key that signs certificates does not attest"),
 }  # fmt: skip
