@@ -81,7 +81,7 @@ class Generalised:
     def _rows(self, batch: pa.RecordBatch, codes: Codes) -> tuple[Floats, Floats, Floats]:
         formula = self._study.formula
         y = response(batch, formula.response, self._study.dataset)
-        if not (y >= 0).all():
+        if not ((y >= 0) & (y <= self._likelihood.largest)).all():
             raise not_finite()
         offset = np.zeros(batch.num_rows)
         for each in formula.offsets:

@@ -42,6 +42,10 @@ class Likelihood(Protocol):
     def dispersed(self) -> bool:
         """Whether tau is a parameter."""
 
+    @property
+    def largest(self) -> float:
+        """The largest response that there is; the least is 0."""
+
     def start(self, y: Floats) -> tuple[Floats, Point]:
         """Return an eta that each row alone suggests, and the likelihood there."""
 
@@ -63,6 +67,7 @@ class Logistic:
 
     ratio = "odds_ratio"
     dispersed = False
+    largest = 1.0
 
     def start(self, y: Floats) -> tuple[Floats, Point]:
         """Begin between the outcome and one half."""
@@ -94,6 +99,7 @@ class Poisson:
 
     ratio = "rate_ratio"
     dispersed = False
+    largest = float("inf")
 
     def start(self, y: Floats) -> tuple[Floats, Point]:
         """Begin a little above the count."""
