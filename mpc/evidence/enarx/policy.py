@@ -9,7 +9,7 @@ an unknown key refuses. ``Debug`` among the features does not by itself accept a
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Final, Literal, Self, TypeVar, get_args
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
@@ -26,6 +26,7 @@ PolicyFlag = Literal["Debug", "SMT", "SingleSocket"]
 Acceptable = TcbWaiver | Literal["debug", "migrate_ma", "unknown_platform_bits"]
 _REQUIREMENT = r"(>=|>|<=|<|=|\^|~)?\s*[0-9]{1,5}(\.[0-9]{1,5}){0,2}"
 Versions = Annotated[str, StringConstraints(pattern=rf"^{_REQUIREMENT}(\s*,\s*{_REQUIREMENT})*$", max_length=128)]
+_OF_ENCLAVES: Final = frozenset(name for name in get_args(TcbWaiver) if not name.startswith("tcb:TD"))
 _COMPARISON = re.compile(r"\s*(>=|>|<=|<|=|\^|~)?\s*([0-9.]+)\s*")
 _PARTS = 3
 AnySection = TypeVar("AnySection", bound="_Section")
@@ -119,7 +120,7 @@ def parse_policy(raw: bytes, *, accepted: frozenset[str] = frozenset()) -> Enarx
     if unknown:
         raise _malformed("unknown key", unknown[0], "sgx or snp")
     sgx, snp = _section(SgxPolicy, sections["sgx"], "sgx"), _section(SnpPolicy, sections["snp"], "snp")
-    waived = set(get_args(TcbWaiver)) if sgx is not None and sgx.allowed_advisories else set()
+    waived = _OF_ENCLAVES if sgx is not None and sgx.allowed_advisories else frozenset()
     try:
         return EnarxReference.model_validate({
             "format": "enarx", "sgx": sgx, "snp": snp, "accepted": tuple(sorted(waived | accepted)),
