@@ -107,7 +107,7 @@ def parse_certificate(der: bytes, *, max_bytes: int = CERTIFICATE_MAX_BYTES) -> 
         raise _malformed("it is over the limit of size")
     try:
         return _parsed(x509.Certificate.load(der, strict=True), der)
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as failure:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as failure:
         raise _malformed(f"it does not parse as X.509 ({type(failure).__name__})") from None
 
 
