@@ -48,12 +48,13 @@ def verify(
     ``bound`` is the challenge of the proxy attestation server; on SEV-SNP nothing binds one, and it is empty.
     """
     request, others = take_request(endorsements)
+    vendors = [root for root in roots if not root.startswith(_ANCHOR)]
     match evidence.inner:
         case NitroDocument() as document:
-            claims = NITRO.verify(document, others, roots=roots, at=at)
+            claims = NITRO.verify(document, others, roots=vendors, at=at)
             measured, bound, challenge = document.pcrs.get(0, b""), document.user_data or b"", document.nonce or b""
         case Report() as report:
-            claims = SNP.verify(report, others, roots=roots, at=at)
+            claims = SNP.verify(report, others, roots=vendors, at=at)
             measured, bound, challenge = report.measurement, _without_zeros(report.report_data), b""
         case token:
             claims = _verify_token(token, roots, at)
