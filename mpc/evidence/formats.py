@@ -8,6 +8,7 @@ from mpc.errors import Malformed, Untrusted
 from mpc.evidence import simulated, tpm, tpm_files, tpm_google
 from mpc.evidence.azure import FORMAT as AZURE
 from mpc.evidence.claims import Claims, Given
+from mpc.evidence.cmw import FORMAT as CMW
 from mpc.evidence.ear import FORMAT as EAR
 from mpc.evidence.enarx import FORMAT as ENARX
 from mpc.evidence.format import Format
@@ -60,6 +61,7 @@ _ALL = (
     NITRO,
     AZURE,
     EAR,
+    CMW,
     KEYSTONE,
     VERACRUZ,
 )  # fmt: skip

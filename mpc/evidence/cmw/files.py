@@ -1,0 +1,116 @@
+"""Wrappers as files: what lies in them is told, and verified by nobody here; unwrap it, and verify what it is."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NoReturn
+
+from mpc.errors import Malformed, Untrusted
+from mpc.evidence.chain import certificates_of, parse_certificate
+from mpc.evidence.claims import Check, Claims, Fact, Given, Shown
+from mpc.evidence.cmw.reading import EXTENSION, malformed, parse_wrapper, wrapper_in
+from mpc.evidence.cmw.wrapper import Collection, Record, Wrapper
+from mpc.evidence.format import Document, Format
+
+NAME = "cmw"
+_OURS = "application/vnd.sealroom."
+_DER, _PEM = b"\x30\x82", b"-----BEGIN"
+
+
+def is_wrapper(raw: bytes) -> bool:
+    """Tell whether ``raw`` is a wrapper, bare or in a certificate that is no RA-TLS certificate of this project."""
+    try:
+        wrapper = parse(raw)
+    except Malformed:
+        return False
+    ours = isinstance(wrapper, Record) and str(wrapper.type).startswith(_OURS)
+    return not (ours and raw.startswith((_DER, _PEM)))
+
+
+def parse(raw: bytes) -> Wrapper:
+    """Return the wrapper that ``raw`` is or holds, or raise ``Malformed``."""
+    return _read(raw)[0]
+
+
+def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[Wrapper, tuple[bytes, ...]]:
+    """Return the wrapper alone."""
+    del files, given
+    return parse(raw), ()
+
+
+def read_wrapper(raw: bytes, files: Sequence[bytes], given: Given, *, roots: Sequence[bytes], at: datetime) -> Document:
+    """Return what a wrapper holds."""
+    del files, given, roots, at
+    wrapper, facts = _read(raw)
+    kind = "record" if isinstance(wrapper, Record) else "collection"
+    return Document(kind, "parse", {**facts, "keys": _labels(wrapper), "types": _types(wrapper)})
+
+
+def describe(wrapper: Wrapper) -> tuple[Shown, ...]:
+    """Return every record, with its path of labels."""
+    return tuple(
+        Shown(
+            "/".join(map(str, path)) or "record",
+            f"{record.type}: {len(record.value)} bytes",
+            f"says of itself that it is {_kind(record)}",
+        )
+        for path, record in _records(wrapper)
+    )
+
+
+def no_evidence(wrapper: Wrapper, endorsements: Sequence[bytes], **given: object) -> NoReturn:
+    """Refuse: a wrapper is verified by what it holds."""
+    del wrapper, endorsements, given
+    raise Untrusted(
+        "evidence.wrapper", "a message wrapper is no evidence", why="nothing in it is signed as a whole",
+        remedy="unwrap it, and give the evidence in it under its own format",
+    )  # fmt: skip
+
+
+def compare_nothing(claims: Claims, reference: object) -> tuple[Claims, tuple[Check, ...]]:
+    """Return the claims as they are."""
+    del reference
+    return claims, ()
+
+
+def no_roots(reference: object) -> tuple[bytes, ...]:
+    """Return no anchors."""
+    del reference
+    return ()
+
+
+def _read(raw: bytes) -> tuple[Wrapper, dict[str, Fact]]:
+    if not raw.startswith((_DER, _PEM)):
+        wrapper, spelled = parse_wrapper(raw)
+        return wrapper, {"serialization": spelled}
+    certificates = certificates_of(raw)
+    if len(certificates) != 1:
+        raise malformed(f"there is more than one certificate that could hold {EXTENSION}")
+    wrapper, spelled, critical = wrapper_in(parse_certificate(certificates[0]))
+    return wrapper, {"serialization": spelled, "critical": critical}
+
+
+def _labels(wrapper: Wrapper) -> tuple[str | int, ...]:
+    return tuple(wrapper.items) if isinstance(wrapper, Collection) else ()
+
+
+def _types(wrapper: Wrapper) -> dict[str, Fact]:
+    return {"/".join(map(str, path)) or "record": record.type for path, record in _records(wrapper)}
+
+
+def _records(wrapper: Wrapper, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Record]]:
+    if isinstance(wrapper, Record):
+        yield path, wrapper
+        return
+    for label, item in wrapper.items.items():
+        yield from _records(item, (*path, label))
+
+
+def _kind(record: Record) -> str:
+    if record.indicator is None:
+        return "nothing in particular"
+    return " and ".join(str(each.name).lower().replace("_", " ") for each in record.indicator)
+
+
+FORMAT = Format(
+    NAME, is_wrapper, parse, gather, no_evidence, compare_nothing, describe, no_roots, document=read_wrapper
+)
