@@ -65,7 +65,7 @@ def _larger(observed: Counts) -> float:
         following: dict[tuple[int, ...], list[Paths]] = {}
         for left, (logs, ways) in paths.items():
             for cells in _columns(left, int(column)):
-                steps += len(logs) + 20  # each step costs something beside its paths
+                steps += len(logs) + 50  # each step costs something beside its paths
                 _check_work(steps)
                 # Which of the rows has what is left makes no difference to what can still come.
                 rest = tuple(sorted(have - cell for have, cell in zip(left, cells, strict=True)))

@@ -215,15 +215,18 @@ def no_further_check(_arguments: Arguments, _dataset: Dataset) -> None:
     """Accept whatever the single arguments accept."""
 
 
-def key_names_are_free(*taken: str) -> Callable[[Arguments, Dataset], None]:
-    """Return the check that no column in any argument has the name of a column that the method's tables have."""
+def key_names_are_free(*taken: str, suffixes: tuple[str, ...] = ()) -> Callable[[Arguments, Dataset], None]:
+    """Return the check that no column in argument ``by`` has the name of another column of the method's tables.
 
-    def check(arguments: Arguments, dataset: Dataset) -> None:
-        named = {value for values in arguments.values() for value in values if dataset.column(value) is not None}
-        for name in sorted(named & set(taken)):
+    Those are ``taken``, and each of argument ``columns`` with each of ``suffixes``.
+    """
+
+    def check(arguments: Arguments, _dataset: Dataset) -> None:
+        made = {name + suffix for name in arguments.get("columns", ()) for suffix in suffixes} | set(taken)
+        for name in sorted(made & set(arguments["by"])):
             raise forbidden(
-                "name", f"a column called {name} cannot be asked about here", why="a result column has that name",
-                remedy="give the column another name in the contract", field=name,
+                "name", f"a question cannot group by a column called {name}", why="a result column has that name",
+                remedy="give the column another name in the contract", field="by",
             )  # fmt: skip
 
     return check

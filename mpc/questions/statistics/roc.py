@@ -9,8 +9,8 @@ from mpc.questions.statistics.method import (
     Levels,
     Method,
     Numbers,
-    key_names_are_free,
     listed,
+    no_further_check,
     percent,
 )
 from mpc.table.schema import Dataset
@@ -37,5 +37,5 @@ METHOD = Method(
         CONFIDENCE,
     ),
     sentence=_sentence,
-    check=key_names_are_free("threshold", "n", "events"),
+    check=no_further_check,
 )

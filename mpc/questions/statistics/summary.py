@@ -1,6 +1,6 @@
 """``summary``: number of values, mean and standard deviation of numeric columns, by groups."""
 
-from mpc.questions.statistics.method import GROUPS, NUMBERS, Arguments, Columns, Method, listed, no_further_check
+from mpc.questions.statistics.method import GROUPS, NUMBERS, Arguments, Columns, Method, key_names_are_free, listed
 from mpc.table.schema import Dataset
 
 
@@ -20,5 +20,5 @@ METHOD = Method(
         Columns("by", "grouped", GROUPS, least=0, most=8),
     ),
     sentence=_sentence,
-    check=no_further_check,
+    check=key_names_are_free(suffixes=("_n", "_mean", "_sd")),
 )
