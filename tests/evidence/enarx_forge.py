@@ -1,6 +1,7 @@
-"""False keeps: certificate requests around evidence of a false AMD, each of which can be wrong in one way."""
+"""False keeps: certificate requests around evidence of a false AMD or a false Intel, each of which can be wrong in one way."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from mpc.evidence.der import (
     encode,
     sequence_of,
 )
+from tests.evidence.intel_forge import PLATFORM_CA, IntelForge, enclave_report, raw_signature
 from tests.evidence.snp_forge import SnpForge, ec_key
 
 OIDS = {tee: bytes.fromhex("2b0601040183c71e01") + bytes([part]) for part, tee in enumerate(("kvm", "sgx", "snp"), 1)}
@@ -75,3 +77,32 @@ def snp_request(
     brought = list_of(*([forge.crl()] if lists is None else lists))
     value = sequence_of(forge.leaf if early else sequence_of(forge.leaf, brought), report)
     return request("snp", value, key, **changed)
+
+
+INTEL_S_QE = {
+    "mrsigner": bytes.fromhex("8c4f5775d796503e96137f77c68a829a0056ac8ded70140b081b094490c57bff"),
+    "isv_prod_id": 1,
+}  # fmt: skip
+
+
+def sgx_request(
+    forge: IntelForge, *, key: ec.EllipticCurvePrivateKey | None = None, body: dict[str, Any] | None = None,
+    qe: dict[str, Any] | None = None, lists: Sequence[bytes] | None = None, info: dict[str, Any] | None = None,
+    form: str = "whole", **changed: Any,
+) -> bytes:  # fmt: skip
+    """Make the request of a keep in SGX; ``form`` is whole, without TCB information (middle), or the quote (early)."""
+    key = key or ec_key("enclave", ec.SECP256R1)
+    bound = hashlib.sha256(spki_of(key)).digest().ljust(64, b"\0")
+    report = enclave_report(**({"report_data": bound} | (body or {})))
+    quote = forge.quote(report, version=3, tee=0, qe=INTEL_S_QE | (qe or {}))
+    both = [forge.revocation_list(), forge.revocation_list(PLATFORM_CA, forge.authority)]
+    parts = [encode(OCTET_STRING, quote), list_of(*(both if lists is None else lists))]
+    if form == "whole":
+        signed = json.dumps(forge.tcb_info("SGX", **(info or {}))).encode()
+        answer = (
+            b'{"tcbInfo":' + signed + b',"signature":"' + raw_signature(forge.signer, signed).hex().encode() + b'"}'
+        )
+        signers = sequence_of(forge.signer_certificate(), forge.root_certificate())
+        parts.append(sequence_of(signers, encode(OCTET_STRING, answer)))
+    value = quote if form == "early" else sequence_of(*parts)
+    return request("sgx", value, key, **({"algorithm": "sha256"} | changed))
