@@ -1,7 +1,6 @@
 """The reference sets of NIST for univariate statistics and analysis of variance, through the methods as asked."""
 
 import json
-import math
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -16,16 +15,10 @@ from mpc.results import RawResult
 from mpc.table.batches import arrow_schema, loaded_table
 from mpc.table.schema import Dataset
 from tests.statistics.nist import analysis, univariate
+from tests.statistics.nist.digits import lre
 from tests.statistics_examples import study
 
 DIGITS = 15
-
-
-def lre(value: float, certified: str) -> float:
-    """Return how many digits agree, at most 15, which is all that NIST gives."""
-    exact = float(certified)
-    error = abs(value - exact) / (abs(exact) or 1.0)
-    return 15.0 if error == 0 else min(15.0, -math.log10(error))
 
 
 def measured(

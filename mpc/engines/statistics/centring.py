@@ -2,11 +2,12 @@
 
 Rounding x**k to a double costs the digits that a polynomial needs; z = (x - centre) / scale is small, its powers are
 far from collinear, and centre and scale are doubles of few bits, so that z of whole numbers is exact. Raw coefficients
-come back in rationals: z**k = sum of C(k, i) (-centre)**(k - i) x**i / scale**k.
+come back in rationals: z**k = sum of C(k, i) (-centre)**(k - i) x**i / scale**k. Decimals of few digits are read as
+whole multiples of their last place, their unit, which doubles hold exactly.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import comb, frexp, isfinite, ldexp, prod
 
@@ -16,8 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mpc.engines.statistics.gram import not_finite
+from mpc.engines.statistics.numbers import EXACT_DIGITS, Numbers
 from mpc.questions.statistics.formula import Variable
 from mpc.questions.statistics.layout import DesignColumn, Monomial
+from mpc.table.schema import Dataset
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,21 +30,28 @@ _CENTRE_BITS = 8
 
 @dataclass(frozen=True)
 class Centre:
-    """z = (x - centre) / scale; the scale is a power of two."""
+    """How z stands to x: x = ``unit`` (centre + scale z); the scale is a power of two."""
 
+    unit: Fraction = Fraction(1)
     centre: float = 0.0
     scale: float = 1.0
 
-    def apply(self, values: Floats) -> Floats:
-        """Return z of every value."""
-        if self == RAW:
-            return values
-        centred: Floats = (values - self.centre) / self.scale
-        return centred
+    def apply(self, multiples: Floats) -> Floats:
+        """Return z of every multiple of the unit."""
+        if (self.centre, self.scale) == (0.0, 1.0):
+            return multiples
+        return np.asarray((multiples - self.centre) / self.scale)
 
 
-RAW = Centre()
 Centres = Mapping[Variable, Centre]
+
+
+def uncentred(variables: Iterable[Variable], dataset: Dataset) -> dict[Variable, Centre]:
+    """Return how multiples of units stand to variables as they are."""
+    return {
+        each: Centre(Fraction(1, 10 ** Numbers.of(dataset, each.column).scale if each.transform == "identity" else 1))
+        for each in variables
+    }
 
 
 def values(batch: pa.RecordBatch, variable: Variable) -> Floats:
@@ -56,8 +66,16 @@ def values(batch: pa.RecordBatch, variable: Variable) -> Floats:
         return np.sqrt(numbers) if variable.transform == "sqrt" else numbers
 
 
+def multiples(batch: pa.RecordBatch, variable: Variable) -> Floats:
+    """Return the variable's values as multiples of its unit."""
+    kind = batch.schema.field(variable.column).type
+    if variable.transform == "identity" and pa.types.is_decimal(kind) and kind.precision <= EXACT_DIGITS:
+        return Numbers(variable.column, kind.scale).read(batch)[0]
+    return values(batch, variable)
+
+
 class Extents:
-    """The least and the largest value of each variable: a fold."""
+    """The least and the largest multiple of each variable: a fold."""
 
     def __init__(self, variables: Sequence[Variable]) -> None:
         self.least = dict.fromkeys(variables, float("inf"))
@@ -66,7 +84,7 @@ class Extents:
     def update(self, batch: pa.RecordBatch) -> None:
         """Take in the rows of ``batch``; ``Malformed`` if a value is not finite."""
         for variable in self.least:
-            numbers = values(batch, variable)
+            numbers = multiples(batch, variable)
             if len(numbers):
                 # Minimum and maximum hand NaN and infinity on.
                 least, largest = float(numbers.min()), float(numbers.max())
@@ -81,19 +99,19 @@ class Extents:
             self.least[variable] = min(self.least[variable], other.least[variable])
             self.largest[variable] = max(self.largest[variable], other.largest[variable])
 
-    def centre(self, variable: Variable, *, movable: bool) -> Centre:
-        """Return the middle of the extent and its half width, rounded; the centre is 0 unless ``movable``."""
+    def centre(self, variable: Variable, raw: Centre, *, movable: bool) -> Centre:
+        """Return ``raw`` with the extent's middle and half width, rounded; the centre is 0 unless ``movable``."""
         least, largest = self.least[variable], self.largest[variable]
         if least > largest:
-            return RAW
+            return raw
         if not movable:
-            return Centre(0.0, _power_of_two(max(abs(least), abs(largest))))
+            return replace(raw, scale=_power_of_two(max(abs(least), abs(largest))))
         scale = _power_of_two(largest / 2 - least / 2)
         step = scale / (1 << _CENTRE_BITS)
         middle = least / 2 + largest / 2
         # A constant far from 0 has no width: it is its own centre.
         centre = middle if least == largest or not isfinite(middle / step) else round(middle / step) * step
-        return Centre(centre, scale)
+        return replace(raw, centre=centre, scale=scale)
 
 
 def _power_of_two(width: float) -> float:
@@ -139,19 +157,20 @@ def expansion(columns: Sequence[DesignColumn], centres: Centres) -> Expansion:
             parts = {
                 (*monomial, (variable, power)) if power else monomial: weight * part
                 for monomial, weight in parts.items()
-                for power, part in _binomial(centres.get(variable, RAW), exponent).items()
+                for power, part in _binomial(centres[variable], exponent).items()
             }
         expanded.append({numbers[monomial, column.cell]: weight for monomial, weight in parts.items()})
     return expanded
 
 
 def _binomial(centre: Centre, exponent: int) -> dict[int, Fraction]:
-    """Return the weights of ((x - c) / s)**k on the powers of x."""
-    away, scale = -Fraction(centre.centre), Fraction(centre.scale)
+    """Return the weights of z**k on the powers of x."""
+    away, width = -Fraction(centre.centre), Fraction(centre.scale)
     if not away:
-        return {exponent: 1 / scale**exponent}
+        return {exponent: 1 / (centre.unit * width) ** exponent}
     return {
-        power: comb(exponent, power) * away ** (exponent - power) / scale**exponent for power in range(exponent + 1)
+        power: comb(exponent, power) * away ** (exponent - power) / (centre.unit**power * width**exponent)
+        for power in range(exponent + 1)
     }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mpc.engines.statistics.centring import RAW, Centres, monomial_values, values
+from mpc.engines.statistics.centring import Centres, monomial_values, multiples
 from mpc.questions.statistics.formula import Variable
 from mpc.questions.statistics.layout import PARTY, Cell, DesignColumn, Monomial, levels
 from mpc.table.schema import Dataset
@@ -54,7 +54,7 @@ class Groups:
 
 
 class Design:
-    """A model's columns. Variables stand as ``centres`` say: as they are, if nothing is said of them."""
+    """A model's columns. Variables stand as ``centres`` say."""
 
     def __init__(self, columns: Sequence[DesignColumn], groups: Groups, centres: Centres) -> None:
         self._columns = tuple(columns)
@@ -67,7 +67,7 @@ class Design:
     def matrix(self, batch: pa.RecordBatch, codes: Codes) -> Floats:
         """Return the rows of ``batch``, of shape (n, columns), a column contiguous."""
         rows = batch.num_rows
-        z = {each: self._centres.get(each, RAW).apply(values(batch, each)) for each in self._variables}
+        z = {each: self._centres[each].apply(multiples(batch, each)) for each in self._variables}
         made: dict[Monomial, Floats] = {}
         inside: dict[Cell, npt.NDArray[np.bool_]] = {}
         matrix = np.empty((rows, len(self._columns)), order="F")

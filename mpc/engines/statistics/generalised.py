@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mpc.engines.statistics.centring import Centre, Extents, expansion, movable, values
+from mpc.engines.statistics.centring import Extents, expansion, movable, uncentred, values
 from mpc.engines.statistics.design import Design
 from mpc.engines.statistics.fits import Fit, Study, response
 from mpc.engines.statistics.gram import not_finite
@@ -19,7 +19,6 @@ from mpc.engines.statistics.newton import Climb, Steps, dispersion
 from mpc.engines.statistics.passes import Codes, Fold, Folded, Pass
 from mpc.engines.statistics.starts import PLAIN, PartySums, Starts, started
 from mpc.questions.statistics import CheckedStatistics
-from mpc.questions.statistics.formula import Variable
 from mpc.results import RawResult
 
 Floats = npt.NDArray[np.float64]
@@ -31,8 +30,8 @@ class Generalised:
     def __init__(self, checked: CheckedStatistics, likelihood: Likelihood) -> None:
         self._likelihood = likelihood
         self._study = Study(checked, binary=isinstance(likelihood, Logistic))
-        self._centres: dict[Variable, Centre] = {}
-        self._design = Design(self._study.columns, self._study.groups, {})
+        self._centres = uncentred(self._study.formula.variables, self._study.dataset)
+        self._design = Design(self._study.columns, self._study.groups, self._centres)
         self._counted: Folded | None = None
         self._kept: dict[Fit, tuple[int, ...]] = {}
         self._starts: Starts | None = None
@@ -70,7 +69,9 @@ class Generalised:
 
     def _columns_pass(self, extents: Extents) -> Pass:
         can_move = movable(self._study.columns)
-        self._centres = {each: extents.centre(each, movable=each in can_move) for each in self._study.formula.variables}
+        self._centres = {
+            each: extents.centre(each, raw, movable=each in can_move) for each, raw in self._centres.items()
+        }
         self._design = Design(self._study.columns, self._study.groups, self._centres)
         size = len(self._study.columns) + 1
         return self._study.reading(lambda: Grams(self._with_response, self._study.party, size), counted=True)

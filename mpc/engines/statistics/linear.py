@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mpc.engines.statistics.centring import RAW, Centre, Extents, expansion, movable, values
+from mpc.engines.statistics.centring import Extents, expansion, movable, multiples, uncentred, values
 from mpc.engines.statistics.design import Design
 from mpc.engines.statistics.distributions import f_p
 from mpc.engines.statistics.fits import Fit, Study
@@ -23,7 +23,7 @@ from mpc.engines.statistics.gram import Gram, Rationals, not_finite
 from mpc.engines.statistics.model_tables import Estimates, Note, Tables
 from mpc.engines.statistics.passes import Codes, Fold, Folded, Pass
 from mpc.engines.statistics.robust import Meat, Meats, sandwich
-from mpc.engines.statistics.sweep import DIGITS, Solution, solve
+from mpc.engines.statistics.sweep import DIGITS, Solution, decimal, solve
 from mpc.questions.statistics import CheckedStatistics
 from mpc.questions.statistics.formula import Variable
 from mpc.results import RawResult
@@ -80,8 +80,9 @@ class Linear:
         self._weights = next(iter(checked.arguments["weights"]), None)
         self._errors = checked.arguments["errors"][0]
         self._response = self._study.formula.response
-        self._centres: dict[Variable, Centre] = {}
-        self._design = Design(self._study.columns, self._study.groups, {})
+        variables = (*self._study.formula.variables, self._response)
+        self._centres = uncentred(variables, self._study.dataset)
+        self._design = Design(self._study.columns, self._study.groups, self._centres)
         self._counted: Folded | None = None
         self._solved: list[_Solved] = []
 
@@ -90,7 +91,7 @@ class Linear:
         columns = self._study.columns
         powers = any(sum(power for _, power in column.monomial) > 1 for column in columns)
         if powers or self._weights is not None or self._errors != "classical":
-            variables = (*self._study.formula.variables, self._response)
+            variables = tuple(self._centres)
             read = tuple(dict.fromkeys(variable.column for variable in variables))
             present = self._study.reading(None).present
             return Pass(Fold(lambda: Extents(variables)), read, present)
@@ -100,13 +101,12 @@ class Linear:
         """Return the next pass, or the tables."""
         if isinstance(folded.accumulator, Extents):
             can_move = movable(self._study.columns)
+            if self._study.formula.has_intercept:
+                can_move |= {self._response}
             self._centres = {
-                each: folded.accumulator.centre(each, movable=each in can_move)
-                for each in self._study.formula.variables
+                each: folded.accumulator.centre(each, raw, movable=each in can_move)
+                for each, raw in self._centres.items()
             }
-            self._centres[self._response] = folded.accumulator.centre(
-                self._response, movable=self._study.formula.has_intercept
-            )
             self._design = Design(self._study.columns, self._study.groups, self._centres)
             return self._grams()
         if isinstance(folded.accumulator, Meats):
@@ -125,7 +125,7 @@ class Linear:
     def _rows(self, batch: pa.RecordBatch, codes: Codes) -> Floats:
         """Return the design's columns and the response, each times the square root of the weight."""
         x = self._design.matrix(batch, codes)
-        y = self._centres.get(self._response, RAW).apply(values(batch, self._response))
+        y = self._centres[self._response].apply(multiples(batch, self._response))
         rows = np.column_stack([x, y])
         if self._weights is None:
             return rows
@@ -168,12 +168,12 @@ class Linear:
     def _raw(self, solved: _Solved, covariance: list[list[Fraction]] | None) -> tuple[Floats, Floats]:
         """Return coefficients of the columns as they stand in the formula, and standard errors, rounded once."""
         expanded = expansion(self._study.columns, self._centres)
-        centre = self._centres.get(self._response, RAW)
-        scale = Fraction(centre.scale)
+        centre = self._centres[self._response]
+        scale = Fraction(centre.scale) * centre.unit
         estimate, error = raw(
             solved.columns, expanded, [Fraction(each) * scale for each in solved.solution.coefficients],
             None if covariance is None else [[value * scale * scale for value in row] for row in covariance],
-            shift=Fraction(centre.centre), size=len(self._study.columns),
+            shift=Fraction(centre.centre) * centre.unit, size=len(self._study.columns),
         )  # fmt: skip
         return estimate, error
 
@@ -195,7 +195,7 @@ class Linear:
         solution, rows = solved.solution, solved.rows
         constant = self._study.formula.has_intercept
         explaining = len(solved.columns) - constant
-        scale = Decimal(self._centres.get(self._response, RAW).scale)
+        scale = decimal(Fraction(self._centres[self._response].scale) * self._centres[self._response].unit)
         residual, total = solution.residual, solution.total
         share = 1 - residual / total if total else Decimal("nan")
         ratio = nan

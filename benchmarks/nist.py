@@ -1,0 +1,86 @@
+"""``make nist``: the digits of every value that NIST certifies, ours and statsmodels', into ``docs/numerics.md``.
+
+The sets, and how they are asked, are those of the tests in ``tests/statistics``.
+"""
+
+import sys
+import types
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# Another package of the environment is called "tests" as well.
+sys.modules["tests"] = types.ModuleType("tests")
+sys.modules["tests"].__path__ = [str(ROOT / "tests")]
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+import statsmodels.formula.api as smf  # noqa: E402
+from statsmodels.stats.anova import anova_lm  # noqa: E402
+from statsmodels.stats.weightstats import DescrStatsW  # noqa: E402
+
+from tests.statistics.nist import analysis, linear, univariate  # noqa: E402
+from tests.statistics.nist.digits import lre  # noqa: E402
+from tests.statistics.test_nist_linear import linear_digits, statsmodels_digits  # noqa: E402
+from tests.statistics.test_nist_means import analysis_digits, univariate_digits  # noqa: E402
+
+PAGE = ROOT / "docs" / "numerics.md"
+BEGIN, END = "<!-- made by `make nist` -->", "<!-- end -->"
+OWNERS = ("north", "south", "west")
+
+Digits = dict[str, float]
+
+
+def sets() -> Iterator[tuple[str, str, str, Digits, Digits]]:
+    """Yield kind, name and difficulty of each set, our digits and statsmodels'."""
+    for one in univariate.SETS:
+        yield "mean", one.name, one.difficulty, univariate_digits(one, OWNERS), univariate_statsmodels(one)
+    for each in map(analysis.read, analysis.NAMES):
+        yield "analysis of variance", each.name, each.difficulty, analysis_digits(each, OWNERS), anova_statsmodels(each)
+    for each in linear.SETS:
+        yield "regression", each.name, each.difficulty, linear_digits(each, OWNERS), statsmodels_digits(each)
+
+
+def univariate_statsmodels(each: univariate.UnivariateSet) -> Digits:
+    """Return statsmodels' digits of a mean and a standard deviation."""
+    described = DescrStatsW([float(value) for value in each.data()], ddof=1)
+    return {"mean": lre(float(described.mean), each.mean), "standard deviation": lre(described.std, each.deviation)}
+
+
+def anova_statsmodels(each: analysis.AnalysisSet) -> Digits:
+    """Return statsmodels' digits of a one-way analysis of variance."""
+    frame = pd.DataFrame(each.data, columns=["level", "value"]).astype({"value": float})
+    fitted = smf.ols("value ~ C(level)", frame).fit()
+    table = anova_lm(fitted)
+    found = {
+        "between sum of squares": table["sum_sq"].iloc[0], "between mean square": table["mean_sq"].iloc[0],
+        "f": table["F"].iloc[0], "within sum of squares": table["sum_sq"].iloc[1],
+        "within mean square": table["mean_sq"].iloc[1], "r_squared": fitted.rsquared,
+        "residual_sd": np.sqrt(fitted.scale),
+    }  # fmt: skip
+    return {name: lre(float(value), each.certified[name]) for name, value in found.items()}
+
+
+def lines() -> Iterator[str]:
+    """Yield the lines of the table."""
+    yield "| kind | set | difficulty | certified value | Sealroom | statsmodels |"
+    yield "| --- | --- | --- | --- | ---: | ---: |"
+    for kind, name, difficulty, ours, theirs in sets():
+        for value, digits in ours.items():
+            yield f"| {kind} | {name} | {difficulty} | {value} | {digits:.1f} | {theirs[value]:.1f} |"
+
+
+def main() -> None:
+    """Write the table into the page."""
+    warnings.simplefilter("ignore")
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    table = list(lines())
+    PAGE.write_text(f"{before}{BEGIN}\n{chr(10).join(table)}\n{END}{after}", encoding="utf-8")
+    ours = [float(line.split("|")[5]) for line in table[2:]]
+    print(f"{len(ours)} certified values; the worst has {min(ours)} digits; written to {PAGE.relative_to(ROOT)}")
+
+
+main()
