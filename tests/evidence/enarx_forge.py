@@ -1,4 +1,4 @@
-"""False keeps: certificate requests around evidence of a false AMD or a false Intel, each of which can be wrong in one way."""
+"""False keeps: certificate requests around evidence of a false AMD or Intel, each of which can be wrong in one way."""
 
 import hashlib
 import json
