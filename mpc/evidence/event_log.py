@@ -13,7 +13,7 @@ from typing import Final
 from mpc.errors import Malformed
 
 MAX_BYTES = 1 << 20
-MAX_EVENTS = 4096
+MAX_EVENTS = 1024
 _BANKS: Final = {0x0004: "sha1", 0x000B: "sha256", 0x000C: "sha384", 0x000D: "sha512"}
 _HEADER_SIGNATURE = b"Spec ID Event03\0"
 _HEADER_DATA_AT = 32  # register, type, SHA-1 digest and size of the first event, which is in the older form

@@ -15,6 +15,8 @@ import base64
 import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from typing import Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -28,9 +30,18 @@ from mpc.evidence.json_fields import field_of
 from mpc.evidence.loose_json import read_json
 from mpc.evidence.tpm import BANK, TpmEvidence, parse
 from mpc.evidence.tpm_pieces import is_bare_quote, parse_pieces
-from mpc.evidence.tpm_structures import BANK_NAMES, Attest, malformed, parse_attest, parse_public, parse_signature
+from mpc.evidence.tpm_structures import (
+    BANK_NAMES,
+    PCR_COUNT,
+    Attest,
+    malformed,
+    parse_attest,
+    parse_public,
+    parse_signature,
+)
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 256 << 10
+_MAX_FIELDS = 1024
 _MAX_QUOTES = 8
 _JSON = "the TPM evidence in JSON"
 _PROTOBUF = "the TPM evidence of go-tpm-tools"
@@ -111,6 +122,8 @@ def _parse_json(raw: bytes, bank: str) -> TpmEvidence:
 
 def registers_of(values: Sequence[Any], what: str) -> dict[int, bytes]:
     """Return registers from a list of hex texts, the first of which is register 0, or raise ``Malformed``."""
+    if len(values) > PCR_COUNT:
+        raise malformed(what, "it gives more registers than there are", "pcrs")
     try:
         return {index: bytes.fromhex(value) for index, value in enumerate(values)}
     except (ValueError, TypeError):
@@ -182,8 +195,7 @@ class _Message:
 
     def all(self, number: int) -> list[bytes]:
         """Return every value of a field of bytes."""
-        values = [value for found, value in self._fields() if found == number]
-        return [value for value in values if isinstance(value, bytes)]
+        return [value for found, value in self._fields if found == number and isinstance(value, bytes)]
 
     def has(self, number: int) -> bool:
         return bool(self.all(number))
@@ -197,10 +209,17 @@ class _Message:
 
     def number(self, field: int) -> int:
         """Return the last value of a field of numbers: zero is not written."""
-        values = [value for found, value in self._fields() if found == field and isinstance(value, int)]
+        values = [value for found, value in self._fields if found == field and isinstance(value, int)]
         return values[-1] if values else 0
 
-    def _fields(self) -> Iterator[tuple[int, Field]]:
+    @cached_property
+    def _fields(self) -> tuple[tuple[int, Field], ...]:
+        fields = tuple(islice(self._read(), _MAX_FIELDS + 1))
+        if len(fields) > _MAX_FIELDS:
+            raise malformed(_PROTOBUF, "it holds more fields than any quote needs")
+        return fields
+
+    def _read(self) -> Iterator[tuple[int, Field]]:
         at = 0
         while at < len(self.raw):
             key, at = self._varint(at)

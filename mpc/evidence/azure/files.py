@@ -24,7 +24,7 @@ from mpc.evidence.loose_json import read_json
 from mpc.evidence.snp import Report
 from mpc.evidence.tpm import BANK, TpmEvidence
 from mpc.evidence.tpm import describe as describe_quote
-from mpc.evidence.tpm_structures import BANK_NAMES, Signature, parse_attest, parse_signature
+from mpc.evidence.tpm_structures import BANK_NAMES, PCR_COUNT, Signature, parse_attest, parse_signature
 
 MAX_BYTES = 256 << 10
 _WHAT = "the evidence of an Azure VM"
@@ -114,6 +114,8 @@ def _parse(raw: bytes, bank: str) -> AzureEvidence:
 def _quote(fields: Mapping[str, Any], report: HclReport, bank: str) -> TpmEvidence:
     attest = parse_attest(_bytes(fields, ("message",)))
     values = field_of(fields, "pcrs", list, _WHAT)
+    if len(values) > PCR_COUNT:
+        raise malformed("it gives more registers than there are", "pcrs")
     registers = {index: _decoded(value, "pcrs") for index, value in enumerate(values)}
     covered = {index for selection in attest.selections for index in selection.indices}
     if not set(bank.split()) <= set(BANK_NAMES.values()):

@@ -20,7 +20,7 @@ from mpc.evidence.der import OCTET_STRING, UTF8_STRING, read_element
 from mpc.evidence.ear.jws import decoded
 from mpc.evidence.loose_json import read_json
 
-MAX_BYTES: Final = 1 << 20
+MAX_BYTES: Final = 64 << 10
 MAX_ITEMS: Final = 256
 EXTENSION: Final = "1.3.6.1.5.5.7.1.35"  # id-pe-cmw (draft-ietf-rats-msg-wrap, 6.1)
 _WHAT = "the message wrapper"
