@@ -32,7 +32,8 @@ ROC = table(
 RISK = table(
     "risk", "comparison", "measure", "estimate lower upper p_value",
     [
-        ["odds_ratio", 2.5, 1.4, 4.1, 0.01], ["relative_risk", HELD, HELD, HELD, HELD], ["risk_difference", 9.75, 1, 2, 0],
+        ["odds_ratio", 2.5, 1.4, 4.1, 0.01],
+        ["relative_risk", HELD, HELD, HELD, HELD], ["risk_difference", 9.75, 1, 2, 0],
     ],
 )  # fmt: skip
 
