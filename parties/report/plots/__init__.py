@@ -7,7 +7,7 @@ method with a plot of its own gets that one; every other table is drawn by its g
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from parties.report.plots import forest, groups, histogram, risk, roc, survival
+from parties.report.plots import forest, groups, histogram, parties, risk, roc, survival
 from parties.report.plots.drawing import Plot
 from parties.report.plots.groups import MOST_GROUPS
 from parties.report.view import ReportTable
@@ -20,6 +20,7 @@ PLOTS: Mapping[tuple[str, str], Callable[[ReportTable], tuple[Plot, ...]]] = Map
     ("roc", "roc"): roc.plots,
     ("risk", "comparison"): risk.plots,
     **{(model, "coefficients"): forest.plots for model in FITTED},
+    **{(model, "parties"): parties.plots for model in FITTED},
 })  # fmt: skip
 """By method and name of its table, what draws it."""
 
