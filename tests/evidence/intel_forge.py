@@ -59,7 +59,10 @@ def pck_extension(
     ppid: bytes = PPID,
 ) -> bytes:  # fmt: skip
     tcb = [sequence_of(oid(2, index), number(svn)) for index, svn in enumerate(svns, 1)]
-    tcb += [sequence_of(oid(2, 17), number(pce_svn)), sequence_of(oid(2, 18), encode(OCTET_STRING, bytes(16)))]
+    tcb += [
+        sequence_of(oid(2, 17), number(pce_svn)),
+        sequence_of(oid(2, 18), encode(OCTET_STRING, bytes(min(svn, 255) for svn in svns))),
+    ]
     return sequence_of(
         sequence_of(oid(1), encode(OCTET_STRING, ppid)),
         sequence_of(oid(2), sequence_of(*tcb)),
@@ -191,7 +194,9 @@ class IntelForge:
             builder = builder.add_revoked_certificate(
                 x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(begin).build()
             )
-        return builder.sign(by or self.root, hashes.SHA256()).public_bytes(Encoding.DER)
+        key = x509.AuthorityKeyIdentifier.from_issuer_public_key((by or self.root).public_key())
+        numbered = builder.add_extension(x509.CRLNumber(1), critical=False).add_extension(key, critical=False)
+        return numbered.sign(by or self.root, hashes.SHA256()).public_bytes(Encoding.DER)
 
     def tcb_info(self, tee: str = "TDX", **changed: Any) -> dict[str, Any]:
         td = tee == "TDX"

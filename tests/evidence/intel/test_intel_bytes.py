@@ -10,8 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mpc.errors import Malformed, Refusal
+from mpc.evidence.chain import parse_certificate
 from mpc.evidence.format import Format
 from mpc.evidence.intel import COLLATERAL_FORMAT, SGX_FORMAT, TDX_FORMAT, describe, parse_quote, quote_length
+from mpc.evidence.intel.certificates import platform_of
 from mpc.evidence.intel.files import unwrapped
 from tests.evidence.intel_forge import FORGE, NOW, ROOT_DER, enclave_report, td_report
 from tests.vectors import Entry, entries, needs_vectors, read
@@ -95,6 +97,14 @@ def test_no_cut_of_a_quote_parses(raw: bytes) -> None:
     for length in range(len(raw)):
         with pytest.raises(Malformed):
             parse_quote(raw[:length])
+
+
+@pytest.mark.parametrize("mask", [0x01, 0x04, 0x80])
+def test_a_certificate_with_a_changed_byte_parses_or_is_malformed(mask: int) -> None:
+    der = FORGE.pck_certificate()
+    for at in range(len(der)):
+        with suppress(Malformed):
+            platform_of(parse_certificate(der[:at] + bytes([der[at] ^ mask]) + der[at + 1 :]))
 
 
 SEEDS = (
