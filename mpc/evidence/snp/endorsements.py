@@ -9,7 +9,6 @@
 An endorsement never is an anchor, wherever it came from: anchors are given by SHA-256, or whole, by who verifies.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +21,8 @@ from asn1crypto import core, pem
 from mpc.errors import Malformed
 from mpc.evidence.chain import OTHERS_MAX_CERTIFICATES, Certificate, parse_certificate
 from mpc.evidence.der import CONTEXT_0, INTEGER, SEQUENCE, Element, read_element
+from mpc.evidence.json_fields import field_of
+from mpc.evidence.loose_json import read_json
 from mpc.evidence.revocation import RevocationList, parse_revocation_list
 from mpc.evidence.snp.layout import Product
 
@@ -71,6 +72,11 @@ class Endorsements:
     keys: tuple[KeyCertificate, ...]
     authorities: tuple[Certificate, ...]
     lists: tuple[RevocationList, ...]
+
+
+def is_table(file: bytes) -> bool:
+    """Tell whether ``file`` begins as a host's certificate table does."""
+    return file[:16] in _TABLE_STARTS
 
 
 def pieces_of(file: bytes) -> tuple[bytes, ...]:
@@ -137,7 +143,7 @@ def _bare(identity: bytes) -> bytes:
 
 
 def _pieces(file: bytes) -> Iterator[bytes]:
-    if file[:16] in _TABLE_STARTS:
+    if is_table(file):
         yield from _of_table(file)
     elif file.lstrip().startswith(b"{"):
         yield from _of_json(file)
@@ -200,16 +206,9 @@ def _of_table(table: bytes) -> Iterator[bytes]:
 
 
 def _of_json(file: bytes) -> Iterator[bytes]:
-    try:
-        answer = json.loads(file)
-    except (ValueError, RecursionError):
-        raise _malformed("a file is no JSON") from None
-    match answer:
-        case {"vcekCert": str(leaf), "certificateChain": str(chain)}:
-            yield from _of_pem(leaf.encode())
-            yield from _of_pem(chain.encode())
-        case _:
-            raise _malformed("the JSON does not hold vcekCert and certificateChain")
+    answer = read_json(file, what="the host's answer", max_bytes=FILE_MAX_BYTES)
+    for name in ("vcekCert", "certificateChain"):
+        yield from _of_pem(field_of(answer, name, str, "the host's answer").encode(errors="replace"))
 
 
 def _malformed(why: str) -> Malformed:

@@ -1,30 +1,74 @@
 """SEV-SNP evidence as it lies in files: a report with AMD's certificates beside it, or such certificates alone."""
 
+import re
+from binascii import Error, a2b_base64
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from mpc.errors import Malformed
 from mpc.evidence.anchors import anchors_among
 from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Fact, Given
 from mpc.evidence.format import Document
-from mpc.evidence.snp.endorsements import Endorsements, sorted_out
+from mpc.evidence.snp.endorsements import Endorsements, is_table, sorted_out
 from mpc.evidence.snp.layout import REPORT_BYTES, VERSIONS, Report, parse_report
 from mpc.evidence.snp.verify import common_name, verify_certificate, verify_key
 
+_ANSWER_BYTES: Final = 32  # of MSG_REPORT_RSP before the report: status 0, size, zeros (SNP firmware ABI, 7.3)
+_ANSWER: Final = (bytes(4) + REPORT_BYTES.to_bytes(4, "little")).ljust(_ANSWER_BYTES, b"\0")
+_TEXT: Final = re.compile(rb"[0-9A-Za-z+/_=\r\n-]+")
+_TEXT_MAX_BYTES: Final = 64 << 10
+_TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+
 
 def is_report(raw: bytes) -> bool:
-    """Tell whether ``raw`` has the length and the beginning of a report."""
-    return len(raw) == REPORT_BYTES and int.from_bytes(raw[:4], "little") in VERSIONS
+    """Tell whether ``raw`` is a report, or one of the forms in which it lies about."""
+    try:
+        report, _ = unwrapped(raw)
+    except Malformed:
+        return False
+    return len(report) == REPORT_BYTES and int.from_bytes(report[:4], "little") in VERSIONS
 
 
 def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[Report, tuple[bytes, ...]]:
     """Return the report, and the files beside it, which ``verify`` takes in the forms in which they lie."""
     del given
-    report = parse_report(raw)
-    keys = sorted_out(files).keys
-    return replace(report, product_beside=keys[0].product if keys else None), tuple(files)
+    whole, along = unwrapped(raw)
+    report = parse_report(whole)
+    keys = sorted_out((*along, *files)).keys
+    return replace(report, product_beside=keys[0].product if keys else None), (*along, *files)
+
+
+def unwrapped(raw: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+    """Return the bytes of the report in ``raw``, and the certificate table that came in one piece with it.
+
+    Understood are the report itself; the report and then the host's table, as Google's libraries keep an extended
+    report; what ``/dev/sev-guest`` answers (status, size, 24 zeros, report, zeros); and each of these in hex or base64.
+    """
+    raw = decoded(raw)
+    if raw[:_ANSWER_BYTES] == _ANSWER and not any(raw[_ANSWER_BYTES + REPORT_BYTES :]):
+        return raw[_ANSWER_BYTES : _ANSWER_BYTES + REPORT_BYTES], ()
+    if len(raw) > REPORT_BYTES and is_table(raw[REPORT_BYTES:]):
+        return raw[:REPORT_BYTES], (raw[REPORT_BYTES:],)
+    return raw, ()
+
+
+def decoded(raw: bytes) -> bytes:
+    """Return what ``raw`` spells in hex or in base64 of either alphabet, or ``raw`` itself where it spells nothing."""
+    if len(raw) < REPORT_BYTES or len(raw) > _TEXT_MAX_BYTES or not _TEXT.fullmatch(raw):
+        return raw
+    text = raw.strip().replace(b"\n", b"").replace(b"\r", b"")
+    try:
+        return bytes.fromhex(text.decode())
+    except ValueError:
+        pass
+    bare = text.rstrip(b"=").translate(_TO_STANDARD)
+    try:
+        return a2b_base64(bare + b"=" * (-len(bare) % 4), strict_mode=True)
+    except Error:
+        return raw
 
 
 def chain_of(

@@ -60,7 +60,7 @@ class Report:
 
     ``product`` is what the report says of its processor, None where it says nothing (version 2); ``product_beside``
     what a certificate that lies beside it says, for showing only.
-    ``signature`` is (r, s). ``chip_id`` is all zeros where the host masks it, and under a VLEK.
+    ``signature`` is (r, s). ``chip_id`` is all zeros where the host masks it.
     """
 
     raw: bytes

@@ -43,9 +43,9 @@ class SnpReference(Term):
     ``minimum_tcb`` names the products that will do, each with a floor for what the machine reports *and* has
     committed: the reported levels alone its host may set. ``allowed_policy`` lists what the guest's policy may permit
     to its host, ``required_policy`` and ``required_platform`` what guest and machine must have switched on.
-    ``id_key_digest``, ``author_key_digest`` and ``host_data`` are null where any will do. Under a VCEK, ``chip_ids``
-    names the chips, null for any; under a VLEK, ``csp_id`` names the cloud. ``crl_required`` refuses evidence that
-    comes without AMD's revocation list.
+    ``id_key_digest``, ``author_key_digest`` and ``host_data`` are null where any will do. ``chip_ids`` names the chips
+    (a host may hide which one it is), null for any; under a VLEK, ``csp_id`` names the cloud. ``crl_required`` refuses
+    evidence that comes without AMD's revocation list.
     """
 
     format: Literal["sev-snp"]
@@ -77,8 +77,6 @@ class SnpReference(Term):
                 raise ValueError(f"{name} must be sorted, each one once")
         if (self.signing_key == "VLEK") != (self.csp_id is not None):
             raise ValueError("csp_id names the cloud under a VLEK, and is null under a VCEK")
-        if self.signing_key == "VLEK" and self.chip_ids is not None:
-            raise ValueError("under a VLEK the report names no chip: chip_ids must be null")
         for product, floor in self.minimum_tcb.items():
             if (product == "Turin") != (floor.fmc is not None):
                 raise ValueError("fmc is a part of Turin's TCB, and of no other's")

@@ -160,8 +160,6 @@ def test_the_chip_is_the_certificate_s() -> None:
     refused("chip_id", forge, forge.report(chip_id=CHIP[:-1] + b"\0"))
     nameless = SnpForge(hardware_id=bytes(64))
     refused("chip_id", nameless, nameless.report())
-    cloud = SnpForge(kind="VLEK")
-    refused("chip_id", cloud, cloud.report(chip_id=CHIP))
     turin = SnpForge("Turin")
     refused("chip_id", turin, turin.report(chip_id=CHIP))
     wide = SnpForge("Turin")
@@ -169,6 +167,12 @@ def test_the_chip_is_the_certificate_s() -> None:
     refused("chip_id", wide, wide.report())
     wrapped = SnpForge(hardware_id=b"\x04\x40" + CHIP)
     believe(wrapped, wrapped.report(chip_id=CHIP))
+
+
+def test_a_cloud_s_key_is_of_whichever_chip() -> None:
+    cloud = SnpForge(kind="VLEK")
+    assert believe(cloud, cloud.report(chip_id=CHIP)).facts["chip_id"] == CHIP.hex()
+    assert believe(cloud, cloud.report()).facts["chip_id"] == "00" * 64
 
 
 @pytest.mark.parametrize("product", PRODUCTS)

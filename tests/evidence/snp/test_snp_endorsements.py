@@ -1,6 +1,7 @@
 """Endorsements of SEV-SNP lie about in many forms; each is read, and what is broken is malformed."""
 
 import json
+from base64 import b64encode, encodebytes, urlsafe_b64encode
 from dataclasses import replace
 from uuid import UUID
 
@@ -10,8 +11,9 @@ from asn1crypto import pem
 from mpc.canonical import sha256
 from mpc.errors import Malformed
 from mpc.evidence.snp.endorsements import pieces_of, sorted_out
+from mpc.evidence.verdict import examine
 from tests.evidence.snp.snp_beliefs import believe
-from tests.evidence.snp_forge import SnpForge, ec_key
+from tests.evidence.snp_forge import NOW, SnpForge, ec_key
 
 
 def table(*entries: tuple[bytes, bytes]) -> bytes:
@@ -86,3 +88,27 @@ def test_the_certificate_of_the_chip_is_found_among_others() -> None:
     forge = SnpForge()
     other = replace(forge, key=ec_key("another chip"), hardware_id=bytes(64 * [9]))
     believe(forge, forge.report(), [other.leaf, *forge.endorsements])
+
+
+def test_a_report_is_taken_as_it_lies() -> None:
+    forge = SnpForge()
+    report, root = forge.report(), forge.root
+    extended = report + table((VCEK_GUID.bytes, forge.leaf), (ASK_GUID.bytes, forge.issuer), (ARK_GUID.bytes, root))
+    answer = (bytes(4) + (1184).to_bytes(4, "little") + bytes(24) + report).ljust(4000, b"\0")
+    for raw in (
+        report, report.hex().encode(), report.hex().upper().encode() + b"\n", b64encode(report), answer,
+        urlsafe_b64encode(report).rstrip(b"="), b64encode(extended), encodebytes(report),
+    ):  # fmt: skip
+        verdict = examine(raw, at=NOW, endorsements=[forge.leaf, forge.issuer], roots=[root])
+        assert verdict.accepted, verdict.refusal
+    assert examine(extended, at=NOW, roots=[root]).accepted
+
+
+def test_other_wrappings_are_malformed() -> None:
+    report = SnpForge().report()
+    for raw in (
+        report + bytes(24), report + report, bytes(32) + report, b"\x16\0\0\0" + bytes(28) + report,
+        report.hex().encode()[:-1], b64encode(report)[:-5], report.hex().encode() * 40, b64encode(report) + b"!",
+        (bytes(4) + (1184).to_bytes(4, "little") + bytes(24) + report).ljust(4000, b"\1"),
+    ):  # fmt: skip
+        assert examine(raw, at=NOW, format="sev-snp").stage == "parse"

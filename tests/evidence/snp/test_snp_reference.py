@@ -113,7 +113,6 @@ def test_the_floor_holds_for_what_is_reported_and_for_what_is_committed(part: st
         {"minimum_tcb": {}},
         {"signing_key": "VLEK"},
         {"csp_id": CSP},
-        {"signing_key": "VLEK", "csp_id": CSP, "chip_ids": ("01" * 64,)},
         {"allowed_policy": ("smt", "cxl")},
         {"accepted": ("debug", "debug")},
         {"minimum_tcb": {"Turin": WANTED["minimum_tcb"]["Milan"]}},
