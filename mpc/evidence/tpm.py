@@ -71,7 +71,7 @@ from mpc.evidence.tpm_structures import (
 FORMAT = "tpm"
 LABEL = "sealroom tpm evidence"
 VERSION = 1
-MAX_BYTES = 64 << 10
+MAX_BYTES = 32 << 10
 BANK = "sha256"
 PCR_BYTES = 32
 

@@ -41,6 +41,7 @@ from mpc.evidence.tpm_structures import (
 )
 
 MAX_BYTES = 256 << 10
+JSON_MAX_BYTES = 64 << 10
 _MAX_FIELDS = 1024
 _MAX_QUOTES = 8
 _JSON = "the TPM evidence in JSON"
@@ -101,7 +102,7 @@ def _with_leaf(evidence: TpmEvidence, certificates: tuple[bytes, ...]) -> tuple[
 
 
 def _parse_json(raw: bytes, bank: str) -> TpmEvidence:
-    fields = read_json(raw, what=_JSON, max_bytes=MAX_BYTES)
+    fields = read_json(raw, what=_JSON, max_bytes=JSON_MAX_BYTES)
     quote = field_of(fields, "tpm_quote", dict, _JSON)
     attest = parse_attest(_decoded(quote, "message"))
     spki = _decoded(fields, "ak_public")

@@ -26,7 +26,7 @@ from mpc.evidence.tpm import BANK, TpmEvidence
 from mpc.evidence.tpm import describe as describe_quote
 from mpc.evidence.tpm_structures import BANK_NAMES, PCR_COUNT, Signature, parse_attest, parse_signature
 
-MAX_BYTES = 256 << 10
+MAX_BYTES = 128 << 10
 _WHAT = "the evidence of an Azure VM"
 _REPORT = ("hcl_report", "report")
 _QUOTE = ("tpm_quote", "quote")

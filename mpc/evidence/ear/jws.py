@@ -22,7 +22,7 @@ from mpc.evidence.checks import Checks
 from mpc.evidence.json_fields import field_of
 from mpc.evidence.loose_json import read_json
 
-TOKEN_MAX_BYTES = 256 << 10
+TOKEN_MAX_BYTES = 64 << 10
 KEY_MAX_BYTES = 16 << 10
 _WHAT = "the signed result"
 _KEY = "the verifier's key"
