@@ -17,7 +17,8 @@ from mpc.canonical import Hex32, Term
 from mpc.errors import Malformed
 from mpc.evidence.intel.reference import TcbWaiver
 
-POLICY_MAX_BYTES = 64 << 10
+POLICY_MAX_BYTES = 32 << 10
+LINE_MAX_DOTS = 64
 Hex48 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{96}$")]
 Short = Annotated[int, Field(ge=0, le=0xFFFF)]
 Advisory = Annotated[str, StringConstraints(pattern=r"^INTEL-SA-[0-9]{5}$")]
@@ -137,13 +138,19 @@ def read_toml(raw: bytes, *, what: str) -> dict[str, Any]:
             "toml.size", f"{what} is too long", why="it is over the limit of size", remedy="give the right file",
             field="size", expected=f"at most {POLICY_MAX_BYTES} bytes", found=f"{len(raw)} bytes",
         )  # fmt: skip
+    # A key of very many parts takes the reader the square of their number; nobody writes one.
+    if max(line.count(b".") for line in raw.split(b"\n")) > LINE_MAX_DOTS:
+        raise _no_toml(what, "malformed TOML: it is nested too deeply")
     try:
         return tomllib.loads(raw.decode())
     except (ValueError, RecursionError):
-        raise Malformed(
-            "toml.invalid", f"{what} is not TOML", why="malformed TOML: it does not parse",
-            remedy="write it as https://toml.io has it, in UTF-8",
-        ) from None  # fmt: skip
+        raise _no_toml(what, "malformed TOML: it does not parse") from None
+
+
+def _no_toml(what: str, why: str) -> Malformed:
+    return Malformed(
+        "toml.invalid", f"{what} is not TOML", why=why, remedy="write it as https://toml.io has it, in UTF-8"
+    )
 
 
 def version_matches(requirement: str, version: tuple[int, int]) -> bool:
