@@ -12,7 +12,7 @@ from mpc.engines.statistics.tables import Cells, count, figure, key_columns, tid
 from mpc.questions.statistics import CheckedStatistics
 from mpc.results import Largest, Measure, RawResult
 from mpc.table.batches import normalised
-from mpc.table.schema import Dataset, Subject
+from mpc.table.schema import Dataset
 
 _PENDING_ROWS = 1 << 20
 
@@ -21,19 +21,22 @@ _OWNERS_THAT_HIDE_NOBODY = 2
 
 
 class _Totals:
-    """The total of each subject at each party, in each group; rows are subjects of their own where nobody is one."""
+    """The total of each subject at each party, in each group; a row is a unit of its own where nobody has a second."""
 
-    def __init__(self, numbers: Numbers, subject: Subject) -> None:
+    def __init__(self, numbers: Numbers, dataset: Dataset) -> None:
         self._numbers = numbers
-        self._subject = subject
+        self._owners = dataset.owners
+        self._subject = dataset.subject
+        self._by_rows = not _units(dataset)
         self._parts: list[pa.Table] = []
         self._pending = 0
 
     def update(self, batch: pa.RecordBatch, codes: Codes, _groups: int) -> None:
-        """Add the values of the batch to their subjects' totals."""
+        """Add the values of the batch, which are one party's, to their subjects' totals."""
         values, _ = self._numbers.read(batch)
-        columns = {"group": codes, "party": batch.column(PARTY), "value": values}
-        if self._subject.column is not None:
+        party = self._owners.index(batch.column(PARTY)[0].as_py()) if batch.num_rows else 0
+        columns = {"group": codes, "party": np.full(len(codes), party, np.int64), "value": values}
+        if not self._by_rows:
             columns["subject"] = normalised(batch.column(self._subject.column), self._subject.normalisation)
         self._add(pa.table(columns))
 
@@ -42,7 +45,7 @@ class _Totals:
         self._add(other.totals())
 
     def totals(self) -> pa.Table:
-        """Return group, party, subject and value, one row each of the first three."""
+        """Return group, party, subject and value, one row each of the first three; without subjects, one each row."""
         if len(self._parts) > 1:
             self._parts = [self._summed(pa.concat_tables(self._parts))]
         return self._parts[0]
@@ -50,12 +53,12 @@ class _Totals:
     def _add(self, rows: pa.Table) -> None:
         self._parts.append(self._summed(rows))
         self._pending += self._parts[-1].num_rows
-        if self._pending > _PENDING_ROWS:
+        if self._pending > max(_PENDING_ROWS, self._parts[0].num_rows):
             self.totals()
             self._pending = 0
 
     def _summed(self, rows: pa.Table) -> pa.Table:
-        if self._subject.column is None:
+        if self._by_rows:
             return rows
         summed = rows.group_by(["group", "party", "subject"], use_threads=False).aggregate([("value", "sum")])
         return summed.rename_columns({"value_sum": "value"}).select(rows.column_names)
@@ -75,7 +78,7 @@ class Concentration:
         subject = self._dataset.subject
         named = () if subject.column is None else (subject.column,)
         return Pass(
-            KeyedFold(self._by, lambda: _Totals(self._numbers, subject)),
+            KeyedFold(self._by, lambda: _Totals(self._numbers, self._dataset)),
             columns=(*self._column, *named, PARTY),
             present=self._column,
             counted=(None,),
@@ -120,10 +123,16 @@ def gini(values: Floats) -> float:
 
 
 def _units(dataset: Dataset) -> list[str]:
-    """Return which rows of totals are one subject's: those of one identifier, at one party unless it is shared."""
-    if dataset.subject.column is None:
+    """Return what one unit's rows of totals agree in: an identifier, at one party unless it is shared.
+
+    Nothing where each row is a unit: where nobody is protected, or a subject has one row and is at one party.
+    """
+    subject = dataset.subject
+    if subject.column is None:
         return []
-    return ["group", "subject"] if dataset.subject.identity == "shared" else ["group", "party", "subject"]
+    if subject.identity == "shared" and len(dataset.owners) > 1:
+        return ["group", "subject"]
+    return [] if subject.rows == "one" else ["group", "party", "subject"]
 
 
 def _by_group(totals: pa.Table, units: Sequence[str], size: int) -> list[Floats]:

@@ -137,7 +137,7 @@ class _Pairs:
     def add(self, codes: npt.NDArray[np.int64], subjects: pa.Array) -> None:
         self._pairs.append(_distinct(pa.table({"cell": codes, "subject": subjects})))
         self._pending += self._pairs[-1].num_rows
-        if self._pending > _PENDING_ROWS:
+        if self._pending > max(_PENDING_ROWS, self._pairs[0].num_rows):
             self._pairs, self._pending = [_distinct(pa.concat_tables(self._pairs))], 0
 
     def counts(self, cells: Cells, size: int) -> Counts:

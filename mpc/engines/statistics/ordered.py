@@ -16,6 +16,7 @@ Images = npt.NDArray[np.uint64]
 
 _SIGN = np.uint64(1 << 63)
 _PENDING_VALUES = 1 << 20
+_RADIX_BITS = 16  # numpy sorts whole numbers of so many bits digit by digit
 
 
 def image(values: Floats) -> Images:
@@ -66,7 +67,7 @@ class OrderedCounts:
     def _add(self, codes: Codes, values: Floats, counts: Codes) -> None:
         self._parts.append((codes, values, counts))
         self._pending += len(codes)
-        if self._pending > _PENDING_VALUES:
+        if self._pending > max(_PENDING_VALUES, len(self._parts[0][0])):
             self.distinct()
             self._pending = 0
 
@@ -74,10 +75,18 @@ class OrderedCounts:
 def _distinct(codes: Codes, values: Floats, counts: Codes) -> tuple[Codes, Floats, Codes]:
     if len(codes) == 0:
         return codes, values, counts
-    order = np.lexsort((values, codes))
+    order = _in_order(codes, values)
     codes, values, counts = codes[order], values[order] + 0.0, counts[order]
     first = np.flatnonzero(np.concatenate([[True], (codes[1:] != codes[:-1]) | (values[1:] != values[:-1])]))
     return codes[first], values[first], np.add.reduceat(counts, first)
+
+
+def _in_order(codes: Codes, values: Floats) -> Codes:
+    """Return the order by group, then by value."""
+    if int(codes.max()) >> _RADIX_BITS:
+        return np.lexsort((values, codes))
+    order = np.argsort(values)
+    return np.asarray(order[np.argsort(codes[order].astype(np.uint16), kind="stable")], np.int64)
 
 
 def midranks(counts: Codes) -> Floats:

@@ -1,5 +1,6 @@
 """A histogram: counts over the agreed intervals, those below and above at the ends; several groups as outlines."""
 
+from itertools import pairwise
 from typing import Any
 
 from parties.report.plots.drawing import (
@@ -19,6 +20,7 @@ from parties.report.words import written
 
 WIDTH, HEIGHT = 7.2, 3.4  # inches
 STUMP = 0.09
+MOST_EDGES = 12
 
 Bar = tuple[float, float, Cell]
 """From, to, and the count."""
@@ -34,6 +36,7 @@ def plots(table: ReportTable) -> tuple[Plot, ...]:
     with drawing((WIDTH, HEIGHT), salt=f"{table.name}/histogram") as (axes, svg):
         for place, (name, bars) in enumerate(groups.items()):
             _draw(axes, name, bars, SERIES[place], top, filled=len(groups) == 1)
+        axes.set_xticks(*_ticks(next(iter(groups.values()))))
         axes.set_ylim(0, top * 1.12)
         axes.set_ylabel("rows")
         if len(groups) > 1:
@@ -84,6 +87,15 @@ def _draw(axes: Any, name: str, bars: list[Bar], colour: str, top: float, *, fil
                 edgecolor=colour, linewidth=1.6, alpha=0.85 if filled else 1.0, label=label,
             )  # fmt: skip
             label = None
+
+
+def _ticks(bars: list[Bar]) -> tuple[list[float], list[str]]:
+    """Return where the axis is marked: edges, as many as fit, and a word for each interval without an end."""
+    edges = [low for low, _, _ in bars if low > float("-inf")]
+    half = min((later - edge for edge, later in pairwise(edges)), default=1.0) / 2
+    some = edges[:: 1 + len(edges) // MOST_EDGES]
+    ends = [edges[0] - half, edges[-1] + half]
+    return [ends[0], *some, ends[1]], ["below", *(f"{edge:g}" for edge in some), "above"]
 
 
 def _described(groups: dict[str, list[Bar]], caption: str) -> str:
