@@ -2,7 +2,7 @@
 
 The evidence is the bare TPMS_ATTEST; beside it lie, in any order, each recognised by its first bytes: the signature
 (TPMT_SIGNATURE), the register values (concatenated, in the selection's order), the key (PEM, or TPM2B_PUBLIC) and its
-certificates (PEM or DER, leaf first).
+certificates (PEM or DER).
 """
 
 import hashlib
@@ -54,10 +54,13 @@ def parse_pieces(raw: bytes, pieces: Sequence[bytes], *, bank: str = BANK) -> Tp
     if "signature" not in sorted_out:
         raise malformed(_WHAT, "there is no signature")
     public = parse_public(sorted_out["public area"][2:]) if "public area" in sorted_out else None
+    certificates.sort(key=lambda certificate: certificate.is_authority)
+    spki = _key(sorted_out, public, certificates)
+    certificates.sort(key=lambda certificate: certificate.spki != spki)
     return TpmEvidence(
         attest=attest,
         signature=parse_signature(sorted_out["signature"]),
-        spki=_key(sorted_out, public, certificates),
+        spki=spki,
         public=public,
         pcrs=_registers(sorted_out.get("registers"), attest),
         certificates=tuple(certificates),

@@ -2,15 +2,20 @@
 
 import base64
 import json
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mpc.canonical import sha256
+from mpc.errors import Malformed
 from mpc.evidence import intel, snp
-from mpc.evidence.azure import AzureReference
+from mpc.evidence.azure import AzureReference, parse
+from mpc.evidence.azure.layout import parse_report_of_paravisor
 from mpc.evidence.azure.verification import PINNED, VTPM_PINNED
 from mpc.evidence.claims import Claims, Given
 from mpc.evidence.verdict import Verdict, examine, show
@@ -308,6 +313,17 @@ def test_evidence_that_is_not_as_the_format_has_it_is_malformed() -> None:
         b"\x30\x82\x00\x04\x00\x00\x00\x00", b"\x30\x82",
     ):  # fmt: skip
         assert refused(raw)[0] == "parse"
+
+
+@given(st.binary(max_size=8), st.integers(0, 2600))
+@settings(max_examples=60, deadline=None)
+def test_any_bytes_are_a_report_or_malformed(noise: bytes, at: int) -> None:
+    whole = FORGE.report()
+    for raw in (noise, whole[:at] + noise + whole[at:], whole[:at] + noise + whole[at + len(noise) :]):
+        with suppress(Malformed):
+            parse_report_of_paravisor(raw)
+        with suppress(Malformed):
+            parse(RIGHT[:at] + noise + RIGHT[at:])
 
 
 def reference(**changed: Any) -> AzureReference:

@@ -1,6 +1,7 @@
 """Nitro documents: every real one gets its verdict; every check meets a forged document that is wrong in that point."""
 
 import base64
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -8,11 +9,15 @@ import cbor2
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mpc.canonical import sha256
 from mpc.errors import Malformed
-from mpc.evidence.claims import Given
+from mpc.evidence.appraisal import Exceptions, assess_attestation
+from mpc.evidence.binding import Transcript
+from mpc.evidence.claims import Attestation, Given, TpmReference
 from mpc.evidence.nitro import NitroReference, parse
 from mpc.evidence.nitro.verification import PINNED
 from mpc.evidence.verdict import Verdict, examine, show
@@ -290,6 +295,34 @@ def test_each_register_that_a_reference_names_has_to_be_equal(index: int) -> Non
         assert judged(raw, references=[reference(**{f"pcr{index}": None})]).accepted
     assert judged(FORGE.document(PAYLOAD), references=[reference()]).accepted
     assert not judged(FORGE.document(PAYLOAD), references=[reference()], roots=[]).accepted
+
+
+def test_an_authority_that_a_contract_names_for_another_format_vouches_for_no_enclave() -> None:
+    for_tpm = TpmReference(
+        format="tpm", code_digest="00" * 32, code_pcr=8, boot_pcrs={}, authority=base64.b64encode(ROOT).decode(),
+        issuer="hospital_a", measured_by="self", memory_protected=False,
+    )  # fmt: skip
+    raw, both = FORGE.document(PAYLOAD), [for_tpm, reference()]
+    assert refused(raw, references=both, roots=[]) == ("verify", "evidence.certificate_path")
+    assert judged(raw, references=both).accepted
+    attestation = Attestation("nitro", raw, (), b"")
+    transcript = Transcript(1, "boot", bytes(32), None, bytes(32), None, bytes(32))
+    found = assess_attestation(
+        attestation, both, transcript, hpke_public_key=None, exceptions=Exceptions(), at=NOW
+    )  # fmt: skip
+    assert found.refusal is not None
+    assert found.refusal.code == "evidence.certificate_path"
+    # Evidence of a format that is not listed is refused for that, and not for its root.
+    assert refused(raw, references=[for_tpm]) == ("appraise", "evidence.format")
+
+
+@given(st.binary(max_size=8), st.integers(0, 2000))
+@settings(max_examples=60, deadline=None)
+def test_any_bytes_are_a_document_or_malformed(noise: bytes, at: int) -> None:
+    whole = FORGE.document(PAYLOAD)
+    for raw in (noise, whole[:at] + noise + whole[at:], whole[:at] + noise + whole[at + len(noise) :]):
+        with suppress(Malformed):
+            parse(raw)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mpc.evidence.claims import Given
 from mpc.evidence.tpm_google import PINNED
 from mpc.evidence.verdict import Verdict, examine, show
-from tests.evidence.tpm_forge import NOW, PCRS, Forge, Key, ecc_public, selection, sized
+from tests.evidence.tpm_forge import NOW, PCRS, Forge, Issuer, Key, ecc_public, selection, sized
 from tests.vectors import assert_as_expected, entries, judge, named, needs_vectors, read
 
 FORGE = Forge()
@@ -268,6 +268,21 @@ def test_json_is_believed_against_the_key_that_it_names_and_says_so() -> None:
         {"pcrs": [1]}, {"ak_public": "AAAA"}, {"tpm_quote": []}, {"tpm_quote": {}},
     ):  # fmt: skip
         assert judged(coco(**wrong)).stage == "parse"
+
+
+def test_bare_pieces_may_bring_their_certificates_in_any_order() -> None:
+    middle = Issuer("middle")
+    forge = Forge(authority=middle)
+    bridge = FORGE.authority.certify("middle", middle.key, authority=True)
+    area = ecc_public(forge.key)
+    attest = forge.attest(public=area)
+    pieces = (forge.sign(attest), b"".join(PCRS.values()))
+    certificates = (bridge, forge.certificate())
+    for extra in ((), (sized(area),)):
+        claims = judged(attest, *certificates, *pieces, *extra).claims
+        assert claims is not None
+        assert claims.facts["ak_endorsed"] == "yes"
+    assert not judged(attest, bridge, *pieces).accepted
 
 
 def test_bare_pieces_may_be_of_another_bank() -> None:
