@@ -48,7 +48,8 @@ class Format:
     makes the checks that hold without any reference values; one whose name is in ``accepted`` passes. ``roots``
     gives the trust anchors under a reference; ``pinned`` holds those of the package, for where there is none;
     ``anchors`` reads those that a person names in a file.
-    ``describe`` shows every field. ``document`` reads what is in the same format and is no evidence.
+    ``describe`` shows every field. ``document`` reads what is in the same format and is no evidence. ``policy`` reads
+    a file in which another system writes what it accepts, as reference values; None where it is no such file.
     """
 
     name: str
@@ -63,3 +64,4 @@ class Format:
     pinned: tuple[bytes, ...] = ()
     anchors: Callable[[bytes], tuple[bytes, ...]] = certificates_of
     document: ReadDocument | None = None
+    policy: Callable[[bytes], Any] | None = None

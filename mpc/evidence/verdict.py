@@ -18,7 +18,7 @@ from mpc.evidence.appraisal import Exceptions, careful_checks, compare_with
 from mpc.evidence.checks import NotBelieved, NotWanted, refusal_of
 from mpc.evidence.claims import Check, Claims, Given, Shown, plain_facts
 from mpc.evidence.format import Document, Format, Stage
-from mpc.evidence.formats import anchors_of, format_named, recognise
+from mpc.evidence.formats import FORMATS, anchors_of, format_named, recognise
 from mpc.evidence.reference_values import ReferenceValues
 
 _WHAT = "the evidence is refused"
@@ -114,7 +114,14 @@ def show(raw: bytes, *, format: str | None = None, endorsements: Sequence[bytes]
 
 
 def parse_reference(raw: bytes) -> ReferenceValues:
-    """Return the reference values that a JSON file holds, in a contract's own form, or raise ``Malformed``."""
+    """Return the reference values that a file holds, or raise ``Malformed``.
+
+    They stand there in a contract's own form, or as another system writes what it accepts, such as ``steward.toml``.
+    """
+    for chosen in FORMATS.values():
+        found: ReferenceValues | None = chosen.policy(raw) if chosen.policy else None
+        if found is not None:
+            return found
     try:
         reference: ReferenceValues = TypeAdapter(ReferenceValues).validate_json(raw[:JSON_MAX_BYTES], strict=True)
     except ValidationError as refusal:

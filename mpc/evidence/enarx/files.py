@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from mpc.errors import Malformed
 from mpc.evidence import intel
 from mpc.evidence.claims import Fact, Given
-from mpc.evidence.enarx.policy import parse_policy, read_toml
+from mpc.evidence.enarx.policy import EnarxReference, parse_policy, read_toml
 from mpc.evidence.enarx.request import EnarxRequest, SnpEvidence, is_request, parse_request
 from mpc.evidence.enarx.settings import parse_settings
 from mpc.evidence.format import Document
@@ -25,6 +26,15 @@ def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[EnarxReque
         report = replace(request.evidence.report, product_beside=keys[0].product if keys else None)
         request = replace(request, evidence=replace(request.evidence, report=report))
     return request, tuple(files)
+
+
+def policy(raw: bytes) -> EnarxReference | None:
+    """Return the reference values that a ``steward.toml`` is; None for any other file."""
+    try:
+        found = read_toml(raw, what="the file")
+    except Malformed:
+        return None
+    return parse_policy(raw) if found.keys() & {"sgx", "snp"} else None
 
 
 def document(

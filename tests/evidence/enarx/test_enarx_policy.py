@@ -66,8 +66,13 @@ def test_no_policy_accepts_debug_by_itself() -> None:
 
 
 def test_a_policy_is_a_term_of_a_contract() -> None:
-    policy = parse_policy(f"[snp]\nhash = ['{WIDE}']\n".encode())
+    raw = f"[snp]\nhash = ['{WIDE}']\n".encode()
+    policy = parse_policy(raw)
     assert parse_reference(canonical_json(policy)) == policy
+    assert parse_reference(raw) == policy
+    for other in (b"[tdx]\n", b"{}", b"", b"[snp]\n"):
+        with pytest.raises(Malformed):
+            parse_reference(other)
 
 
 @pytest.mark.parametrize(
