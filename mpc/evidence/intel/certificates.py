@@ -16,7 +16,7 @@ from typing import Final
 from asn1crypto import x509
 
 from mpc.errors import Malformed
-from mpc.evidence.chain import Certificate, Chain, is_signed_by, parse_certificate, verify_chain
+from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES, Certificate, Chain, is_signed_by, parse_certificate, verify_chain
 from mpc.evidence.checks import Checks
 from mpc.evidence.der import BOOLEAN, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, Element, read_element
 
@@ -80,7 +80,10 @@ def parse_armour(data: bytes) -> tuple[Certificate, ...]:
     """Return the certificates of strictly spelled PEM, in its order, or raise ``Malformed``."""
     if _ARMOUR.fullmatch(data) is None:
         raise _malformed("it is not PEM of certificates and nothing else")
-    return tuple(parse_certificate(_decoded(block)) for block in _BLOCK.findall(data))
+    blocks = _BLOCK.findall(data)
+    if len(blocks) > CHAIN_MAX_CERTIFICATES:
+        raise _malformed("more certificates than any chain needs")
+    return tuple(parse_certificate(_decoded(block)) for block in blocks)
 
 
 @lru_cache(maxsize=64)

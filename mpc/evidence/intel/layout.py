@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mpc.errors import Malformed
-from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES, Certificate
+from mpc.evidence.chain import Certificate
 from mpc.evidence.intel.certificates import Platform, parse_armour, platform_of
 
 QUOTE_MAX_BYTES = 16 << 10
@@ -259,10 +259,7 @@ def _certificates(kind: int, certification: bytes) -> tuple[Certificate, ...]:
         return ()
     if kind != PCK_CHAIN_TYPE:
         raise malformed("unknown certification data", "certification type", "1, 2, 3 or 5", str(kind))
-    chain = parse_armour(certification)
-    if len(chain) > CHAIN_MAX_CERTIFICATES:
-        raise malformed("more certificates than any chain needs", "certificates", "at most 8", str(len(chain)))
-    return chain
+    return parse_armour(certification)
 
 
 def _td_report(raw: bytes) -> TdReport:

@@ -8,7 +8,7 @@ import pytest
 
 from mpc.canonical import sha256
 from mpc.errors import Malformed, Refusal
-from mpc.evidence.claims import Claims
+from mpc.evidence.claims import Claims, Given
 from mpc.evidence.intel import SGX_FORMAT, TDX_FORMAT, careful
 from mpc.evidence.verdict import examine
 from tests.evidence.intel_forge import (
@@ -84,6 +84,13 @@ def test_a_quote_in_hex_base64_or_json_is_the_same_quote() -> None:
     for raw in spellings:
         verdict = examine(raw, at=NOW, endorsements=[COLLATERAL["TDX"]], roots=[ROOT_DER])
         assert (verdict.format, verdict.accepted) == ("tdx", True), verdict.refusal
+
+
+def test_the_report_data_is_what_was_asked_for() -> None:
+    for nonce, accepted in ((bytes(range(64)), True), (bytes(64), False), (bytes(range(32)), False)):
+        verdict = examine(QUOTE, at=NOW, endorsements=[COLLATERAL["TDX"]], roots=[ROOT_DER], given=Given(nonce=nonce))
+        assert verdict.accepted is accepted
+        assert accepted or (verdict.stage, verdict.reason.partition(":")[0]) == ("verify", "wrong nonce")
 
 
 def test_without_the_false_root_nothing_is_believed() -> None:
@@ -381,6 +388,7 @@ MALFORMED = {
     "unknown certification": FORGE.quote(certification=(4, b"")),
     "no PEM": FORGE.quote(certification=(5, b"no PEM")),
     "text behind PEM": FORGE.quote(certification=(5, pem(*FORGE.chain()).encode() + b"more")),
+    "nine certificates": FORGE.quote(certification=(5, pem(*[ROOT_DER] * 9).encode())),
     "no extension": FORGE.quote(chain=FORGE.chain(extension=None)),
     "an extension of nonsense": FORGE.quote(chain=FORGE.chain(extension=b"\x30\x03\x02\x01\x01")),
     "a number too large": FORGE.quote(chain=FORGE.chain(svns=(256, *SVNS[1:]))),
