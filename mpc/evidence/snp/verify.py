@@ -210,8 +210,13 @@ def _key_for(report: Report, given: Endorsements, checks: Checks) -> KeyCertific
         passed=bool(fitting), why="wrong kind of key: the report names another kind than the certificate is of",
         remedy="give the certificate of the kind of key that signed",
     )  # fmt: skip
-    # Several chips' certificates may lie about; the one that fits is taken, and checked like any other.
-    return next((key for key in fitting if _is_of_chip(report, key)), fitting[0])
+    # Certificates of several chips, or of one before and after an update, may lie about: the one that fits best is
+    # taken, and checked like any other.
+    return max(fitting, key=lambda key: (_is_of_chip(report, key), _is_of_levels(report, key)))
+
+
+def _is_of_levels(report: Report, key: KeyCertificate) -> bool:
+    return dict(key.levels) == tcb_parts(report.reported_tcb, key.product)
 
 
 def _check_signature(report: Report, key: KeyCertificate, checks: Checks) -> None:

@@ -88,6 +88,9 @@ def test_the_certificate_of_the_chip_is_found_among_others() -> None:
     forge = SnpForge()
     other = replace(forge, key=ec_key("another chip"), hardware_id=bytes(64 * [9]))
     believe(forge, forge.report(), [other.leaf, *forge.endorsements])
+    older = replace(forge, levels=forge.levels | {"ucode": 1})
+    believe(forge, forge.report(), [older.leaf, *forge.endorsements])
+    believe(older, older.report(), [forge.leaf, *older.endorsements])
 
 
 def test_a_report_is_taken_as_it_lies() -> None:
