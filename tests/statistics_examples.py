@@ -17,6 +17,7 @@ from mpc.table.schema import Dataset
 
 EXAMPLES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "summary": {"columns": ["age", "cost"], "by": ["grade"]},
+    "totals": {"columns": ["nodes", "cost"], "by": ["grade"]},
     "crosstab": {"row": ["grade"], "column": ["treated"], "by": ["site"], "tests": ["fisher"]},
     "quantiles": {"columns": ["age", "cost"], "by": ["grade"], "at": ["0.1", "0.5", "0.9"]},
     "histogram": {"column": ["age"], "by": ["treated"], "edges": ["40", "50", "60", "70"]},
