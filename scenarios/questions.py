@@ -4,9 +4,9 @@ import inspect
 from collections.abc import Mapping, Sequence
 
 from scenarios.computation import Computation, Named, Parameter, between, names, one_of
-from scenarios.methods import statistics
+from scenarios.methods import link, linkage, statistics
 
-__all__ = ["Computation", "Parameter", "between", "one_of", "sql", "statistics"]
+__all__ = ["Computation", "Parameter", "between", "link", "linkage", "one_of", "sql", "statistics"]
 
 
 def sql(

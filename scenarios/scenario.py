@@ -47,7 +47,7 @@ from mpc.errors import Malformed, Misconfigured
 from mpc.evidence.reference_values import ReferenceValues
 from scenarios.columns import Column, boolean, category, date, decimal, integer, real, text, timestamp
 from scenarios.disclosure import ADS, CMS, DATASHIELD, SCQL, STANDARD
-from scenarios.questions import Computation, between, one_of, sql, statistics
+from scenarios.questions import Computation, between, link, linkage, one_of, sql, statistics
 
 __all__ = [
     "ADS",
@@ -66,6 +66,8 @@ __all__ = [
     "date",
     "decimal",
     "integer",
+    "link",
+    "linkage",
     "nobody",
     "one_of",
     "real",

@@ -26,7 +26,8 @@ from mpc.errors import Misconfigured
 from mpc.evidence.claims import SimulatedReference
 from mpc.evidence.reference_values import ReferenceValues
 from mpc.questions import CheckedQuestion
-from mpc.questions.terms import Parameter, SqlQuestion
+from mpc.questions.linkage import printed
+from mpc.questions.terms import LinkageQuestion, Parameter, SqlQuestion
 from mpc.questions.uses import ColumnUse
 from mpc.signing import VerifyingKey
 from mpc.table.schema import Column, Dataset
@@ -155,6 +156,8 @@ def _computation_page(computation: Computation, checked: CheckedQuestion, contra
     if isinstance(question, SqlQuestion):
         language: Literal["sql", "text"] = "sql"
         exact = question.text
+    elif isinstance(question, LinkageQuestion):
+        language, exact = "text", printed(question)
     else:
         language = "text"
         arguments = "; ".join(f"{name}: {', '.join(values) or 'none'}" for name, values in question.arguments.items())

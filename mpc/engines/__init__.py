@@ -6,10 +6,11 @@ They are strangers to each other; which one answers is the question's kind.
 from collections.abc import Mapping
 
 from mpc.contract.terms import Contract
+from mpc.engines.linkage import link_rows, match_tables, with_both_sides
 from mpc.engines.sql import run_sql
 from mpc.engines.statistics import run_statistics
 from mpc.errors import Forbidden
-from mpc.questions import CheckedSql, check_parameters, check_question
+from mpc.questions import CheckedLinkage, CheckedSql, check_parameters, check_question
 from mpc.results import RawResult
 from mpc.table.batches import Table
 
@@ -39,7 +40,22 @@ def answer(
     values = check_parameters(term.parameters, parameters)
     if isinstance(checked, CheckedSql):
         return run_sql(checked, tables, values, memory_bytes=memory_bytes, threads=threads)
+    if isinstance(checked, CheckedLinkage):
+        return run_linkage(checked, tables, memory_bytes=memory_bytes, threads=threads)
     return run_statistics(checked, tables, threads=threads)
 
 
-__all__ = ["answer", "run_sql", "run_statistics"]
+def run_linkage(
+    checked: CheckedLinkage, tables: Mapping[str, tuple[Table, ...]], *, memory_bytes: int, threads: int
+) -> RawResult:
+    """Return what the method computes over linked rows, with the subjects of both sides, and how well rows matched."""
+    linked = link_rows(checked, tables, memory_bytes=memory_bytes, threads=threads)
+    left, right = (
+        run_statistics(view, {view.dataset.name: part}, threads=threads)
+        for view, part in zip(checked.views, linked.tables, strict=True)
+    )
+    found = with_both_sides(linked, left, right)
+    return RawResult((*found.tables, *match_tables(linked, len(checked.link.passes))), found.presentation)
+
+
+__all__ = ["answer", "run_linkage", "run_sql", "run_statistics"]

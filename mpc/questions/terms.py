@@ -24,7 +24,52 @@ class StatisticsQuestion(Term):
     arguments: dict[Identifier, tuple[Text, ...]]
 
 
-Question = Annotated[SqlQuestion | StatisticsQuestion, Field(discriminator="kind")]
+Normalisation = Literal["exact", "text", "name", "digits", "phone", "date"]
+"""How two spellings of one key become equal: as they are; without case, accents and outer or repeated spaces; letters
+and digits only; digits only; an international telephone number; a calendar day."""
+
+
+class MatchedColumns(Term):
+    """A column of the left dataset and one of the right that have to agree after ``normalisation``.
+
+    ``country`` is the calling code that telephone numbers without one are completed with, null for all else.
+    """
+
+    left: Identifier
+    right: Identifier
+    normalisation: Normalisation
+    country: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2}$")] | None
+
+
+class LinkPass(Term):
+    """Columns that all have to agree."""
+
+    columns: Annotated[tuple[MatchedColumns, ...], Field(min_length=1, max_length=8)]
+
+
+class Link(Term):
+    """Rows of two datasets, linked in passes: who is linked in one takes no part in a later one.
+
+    A key that several right rows have links nobody; one that several left rows have links them all if ``left_rows`` is
+    ``many``, else nobody.
+    """
+
+    left: Identifier
+    right: Identifier
+    left_rows: Literal["one", "many"]
+    passes: Annotated[tuple[LinkPass, ...], Field(min_length=1, max_length=8)]
+
+
+class LinkageQuestion(Term):
+    """One statistical method over linked rows, whose columns are named ``dataset_column``; with the match's quality."""
+
+    kind: Literal["linkage"]
+    link: Link
+    method: Identifier
+    arguments: dict[Identifier, tuple[Text, ...]]
+
+
+Question = Annotated[SqlQuestion | StatisticsQuestion | LinkageQuestion, Field(discriminator="kind")]
 
 
 class Parameter(Term):

@@ -50,7 +50,7 @@ def build_report(
             remedy="ask the owners: their daemons know the kind of failure", field="computation", found=computation,
         )  # fmt: skip
     codes = codebooks(contract)
-    method = asked.question.method if asked.question.kind == "statistics" else None
+    method = None if asked.question.kind == "sql" else asked.question.method
     return Report(
         title=contract.title,
         contract_purpose=contract.purpose,

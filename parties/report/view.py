@@ -9,6 +9,7 @@ from typing import Literal
 
 from mpc.contract.terms import Computation, Contract, Party, Rules
 from mpc.evidence.claims import Check, MeasuredBy
+from mpc.questions.linkage import linked_name, printed
 from mpc.results import MeasureKind
 from mpc.signing import VerifyingKey
 
@@ -256,15 +257,18 @@ def question_text(computation: Computation) -> str:
     question = computation.question
     if question.kind == "sql":
         return question.text
+    if question.kind == "linkage":
+        return printed(question)
     arguments = ", ".join(f"{name}=[{', '.join(values)}]" for name, values in sorted(question.arguments.items()))
     return f"statistics.{question.method}({question.dataset}, {arguments})"
 
 
 def codebooks(contract: Contract) -> dict[str, dict[str, str]]:
-    """Return the labels of every category by column name; a name with two meanings has none."""
+    """Return the labels of every category by column name, also in linked rows; a name with two meanings has none."""
     found: dict[str, dict[str, str]] = {}
     for dataset in contract.datasets:
         for column in dataset.columns:
             codes = {code.value: code.label for code in column.codes}
-            found[column.name] = codes if found.get(column.name, codes) == codes else {}
+            for name in (column.name, linked_name(dataset.name, column.name)):
+                found[name] = codes if found.get(name, codes) == codes else {}
     return found

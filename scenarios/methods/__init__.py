@@ -2,6 +2,7 @@
 
 from scenarios.methods.association import Association
 from scenarios.methods.descriptive import Descriptive
+from scenarios.methods.linkage import link, linkage
 from scenarios.methods.regression import Regression
 from scenarios.methods.survival import Survival
 
@@ -14,3 +15,5 @@ class Statistics(Descriptive, Association, Regression, Survival):
 
 
 statistics = Statistics()
+
+__all__ = ["Statistics", "link", "linkage", "statistics"]

@@ -37,6 +37,10 @@ class Descriptive:
         arguments = {"column": [column.name], "by": by, "edges": [spelled(each) for each in edges]}
         return asked("histogram", (column,), arguments, **terms)
 
+    def totals(self, *columns: ColumnNamed, by: Sequence[ColumnNamed] = (), **terms: Unpack[Terms]) -> Computation:
+        """Return number of rows and subjects, and the sum of each numeric column, in all or in each group of ``by``."""
+        return asked("totals", (*columns, *by), {"columns": named(*columns), "by": named(*by)}, **terms)
+
     def crosstab(
         self,
         row: ColumnNamed,

@@ -56,6 +56,10 @@ class Database:
         reader = pa.RecordBatchReader.from_batches(table.schema, self._batches(table))
         self._connection.register(name, reader)
 
+    def hold(self, name: str, rows: pa.Table) -> None:
+        """Make ``rows``, which an engine made itself, readable as the relation ``name``."""
+        self._connection.register(name, rows)
+
     def _batches(self, table: Table) -> Iterator[pa.RecordBatch]:
         try:
             yield from table.batches()

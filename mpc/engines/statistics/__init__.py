@@ -23,6 +23,7 @@ from mpc.engines.statistics.roc import Roc
 from mpc.engines.statistics.standardised_rates import StandardisedRates
 from mpc.engines.statistics.summary import Summary
 from mpc.engines.statistics.t_test import TTest
+from mpc.engines.statistics.totals import Totals
 from mpc.errors import OutOfOrder
 from mpc.questions.statistics import CheckedStatistics
 from mpc.results import RawResult
@@ -31,6 +32,7 @@ from mpc.table.batches import Table
 PLANS: Mapping[str, Callable[[CheckedStatistics], Plan]] = MappingProxyType({
     "summary": Summary,
     "crosstab": Crosstab,
+    "totals": Totals,
     "linear": Linear,
     "logistic": logistic,
     "poisson": poisson,

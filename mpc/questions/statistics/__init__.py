@@ -29,6 +29,7 @@ from mpc.questions.statistics import (
     standardised_rates,
     summary,
     t_test,
+    totals,
 )
 from mpc.questions.statistics.method import Arguments, Method, forbidden
 from mpc.questions.terms import StatisticsQuestion
@@ -40,6 +41,7 @@ METHODS: Mapping[str, Method] = MappingProxyType({
     for method in (
         summary.METHOD,
         crosstab.METHOD,
+        totals.METHOD,
         linear.METHOD,
         logistic.METHOD,
         poisson.METHOD,

@@ -1,0 +1,95 @@
+"""Keys as they are compared: one spelling for what people write in several. Vectorised; NULL is no key."""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mpc.questions.terms import MatchedColumns
+
+_LETTERS = {
+    "ß": "ss", "ø": "o", "đ": "d", "ð": "d", "ł": "l", "ħ": "h", "\u0131": "i", "æ": "ae", "œ": "oe", "þ": "th",
+}  # fmt: skip
+"""Letters that Unicode does not take apart into a plain one and an accent, in lower case."""
+
+PHONE_DIGITS = (7, 15)
+"""Digits of an international number: ITU-T E.164 allows 15; fewer than 7 reach nobody from abroad."""
+
+
+def compared(column: pa.Array, pair: MatchedColumns) -> pa.Array:
+    """Return the keys of ``column`` as ``pair`` compares them; NULL where nothing is left to compare."""
+    if pair.normalisation == "exact":
+        return _or_nothing(column) if pa.types.is_string(column.type) else column
+    if pair.normalisation == "phone":
+        return _or_nothing(_phone(column, pair.country or ""))
+    return _or_nothing(_MADE[pair.normalisation](column))
+
+
+def _or_nothing(texts: pa.Array) -> pa.Array:
+    # A key that is blank on both sides would link whoever left it blank.
+    blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(texts)), 0)
+    return pc.if_else(blank, None, texts) if pc.any(blank).as_py() else texts
+
+
+def _folded(texts: pa.Array) -> pa.Array:
+    """Return texts in lower case, in Unicode's compatibility form, without accents."""
+    if pc.all(pc.string_is_ascii(texts)).as_py() is not False:
+        return pc.ascii_lower(texts)
+    texts = pc.utf8_lower(pc.utf8_normalize(texts, form="NFKD"))
+    texts = pc.replace_substring_regex(texts, pattern=r"\p{Mn}+", replacement="")
+    if pc.any(pc.match_substring_regex(texts, f"[{''.join(_LETTERS)}]")).as_py():
+        for letter, plain in _LETTERS.items():
+            texts = pc.replace_substring(texts, letter, plain)
+    return texts
+
+
+def _text(texts: pa.Array) -> pa.Array:
+    texts = pc.utf8_trim_whitespace(_folded(texts))
+    return pc.replace_substring_regex(texts, pattern=r"[\s\p{Z}]+", replacement=" ")
+
+
+def _name(texts: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(_folded(texts), pattern=r"[^\p{L}\p{N}]+", replacement="")
+
+
+def _digits(column: pa.Array) -> pa.Array:
+    texts = pc.utf8_normalize(column.cast(pa.utf8()), form="NFKC")
+    return pc.replace_substring_regex(texts, pattern=r"[^0-9]+", replacement="")
+
+
+def _phone(column: pa.Array, country: str) -> pa.Array:
+    """Return international numbers without their plus; a number without a calling code gets ``country``.
+
+    ``+31 (0)6 …``, ``0031 6 …`` and ``06 …`` are one number in the country 31.
+    """
+    texts = pc.utf8_normalize(column.cast(pa.utf8()), form="NFKC")
+    texts = pc.replace_substring_regex(texts, pattern=r"\(\s*0\s*\)", replacement="")
+    texts = pc.replace_substring_regex(texts, pattern=r"[^0-9+]+", replacement="")
+    abroad = pc.replace_substring_regex(texts, pattern=r"^(\+|00)", replacement="")
+    home = pc.binary_join_element_wise(country, pc.replace_substring_regex(texts, pattern=r"^0", replacement=""), "")
+    numbers = pc.if_else(pc.match_substring_regex(texts, r"^(\+|00)"), abroad, home)
+    least, most = PHONE_DIGITS
+    return pc.if_else(pc.match_substring_regex(numbers, f"^[0-9]{{{least},{most}}}$"), numbers, None)
+
+
+def _date(column: pa.Array) -> pa.Array:
+    """Return days as ``YYYY-MM-DD``; texts are like ``2026-01-31``, ``20260131``, or day first, ``31.1.2026``."""
+    if not pa.types.is_string(column.type):
+        return pc.strftime(column.cast(pa.date32()), format="%Y-%m-%d")
+    texts = pc.utf8_trim_whitespace(column)
+    iso = pc.replace_substring_regex(texts, pattern=r"^([0-9]{4})-?([0-9]{2})-?([0-9]{2})$", replacement=r"\1-\2-\3")
+    texts = pc.replace_substring_regex(
+        iso, pattern=r"^([0-9]{1,2})[./-]([0-9]{1,2})[./-]([0-9]{4})$", replacement=r"\3-\2-\1"
+    )
+    for part in (r"^([0-9]{4})-([0-9])-", r"^([0-9]{4}-[0-9]{2})-([0-9])$"):
+        padded = r"\1-0\2-" if part.endswith("-") else r"\1-0\2"
+        texts = pc.replace_substring_regex(texts, pattern=part, replacement=padded)
+    whole = pc.if_else(pc.match_substring_regex(texts, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), texts, None)
+    days = pc.strftime(pc.strptime(whole, format="%Y-%m-%d", unit="s", error_is_null=True), format="%Y-%m-%d")
+    # A 31st of February is read as some day of March, which nobody wrote.
+    return pc.if_else(pc.equal(days, whole), days, None)
+
+
+_MADE: dict[str, Callable[[pa.Array], pa.Array]] = {
+    "text": _text, "name": _name, "digits": _digits, "date": _date,
+}  # fmt: skip

@@ -1,0 +1,85 @@
+"""Linked rows: ``link(…)`` says which rows of two datasets belong together, and ``linkage`` what is asked of them.
+
+    same = link(sales, customers, ["email"], [("phone", "mobile", "phone 31")], left_rows="many")
+    linkage.intersection(same)
+    linkage.intersection_sum(same, [sales["amount"]], by=[customers["region"]])
+    linkage.method(same, "linear", {"formula": ["sales_amount ~ customers_age"], …})
+
+Each further argument is a pass: columns that all have to agree. A column is named once where both datasets call it the
+same, or as ``(left, right)``, and with a normalisation as ``(left, right, "text")``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, Unpack
+
+from mpc.questions.linkage import linked_name
+from scenarios.computation import ColumnNamed, Computation, Named, Terms, names
+
+Match = str | tuple[str, str] | tuple[str, str, str]
+
+
+class Linkable(Named, Protocol):
+    """A dataset."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """Which rows of two datasets belong together; made by ``link``."""
+
+    term: Mapping[str, Any]
+
+
+def link(left: Linkable, right: Linkable, *passes: Sequence[Match], left_rows: Literal["one", "many"] = "one") -> Link:
+    """Return the link of two datasets in passes; who is linked in one takes no part in a later one.
+
+    A normalisation is ``exact``, ``text``, ``name``, ``digits``, ``date``, or ``phone`` and the calling code of numbers
+    without one (``phone 31``). With ``left_rows="many"`` any number of left rows may belong to one right row.
+    """
+    return Link({
+        "left": left.name, "right": right.name, "left_rows": left_rows,
+        "passes": [{"columns": [_matched(one) for one in each]} for each in passes],
+    })  # fmt: skip
+
+
+def _matched(one: Match) -> dict[str, str | None]:
+    parts = (one, one) if isinstance(one, str) else one
+    how = parts[2] if len(parts) > 2 else "exact"  # noqa: PLR2004 - the third names it
+    normalisation, _, country = how.partition(" ")
+    return {"left": parts[0], "right": parts[1], "normalisation": normalisation, "country": country or None}
+
+
+class Linkage:
+    """Questions about linked rows; use the ready instance ``linkage``."""
+
+    def intersection(self, link: Link, **terms: Unpack[Terms]) -> Computation:
+        """Return how many rows and subjects the datasets have in common."""
+        return _asked(link, "totals", {}, **terms)
+
+    def intersection_sum(
+        self, link: Link, columns: Sequence[ColumnNamed], *, by: Sequence[ColumnNamed] = (), **terms: Unpack[Terms]
+    ) -> Computation:
+        """Return how many rows are in common, and the sums of columns of either dataset over them, by groups."""
+        return _asked(link, "totals", {"columns": _linked(columns), "by": _linked(by)}, **terms)
+
+    def method(
+        self, link: Link, name: str, arguments: Mapping[str, Sequence[str]], **terms: Unpack[Terms]
+    ) -> Computation:
+        """Return any statistical method over linked rows, whose columns are called ``dataset_column``."""
+        return _asked(link, name, arguments, **terms)
+
+
+def _linked(columns: Sequence[ColumnNamed]) -> list[str]:
+    return [linked_name(column.dataset, column.name) for column in columns]
+
+
+def _asked(link: Link, method: str, arguments: Mapping[str, Sequence[str]], **terms: Unpack[Terms]) -> Computation:
+    given = {name: list(values) for name, values in arguments.items() if values}
+    question = {"kind": "linkage", "link": dict(link.term), "method": method, "arguments": given}
+    return Computation(
+        question, terms.get("purpose", ""), names(terms.get("recipients", ())), terms.get("runs", 1),
+        terms.get("unattended", 0),
+    )  # fmt: skip
+
+
+linkage = Linkage()
