@@ -5,16 +5,17 @@ is missed only by those who chose it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
 from typing import Protocol, cast
 
+from mpc.attesters.devices import Devices, Kernel
 from mpc.errors import Misconfigured
 from mpc.evidence.binding import Transcript
 from mpc.evidence.claims import Attestation
 
-__all__ = ["ATTESTERS", "Attestation", "Attester", "Settings", "choose"]
+__all__ = ["ATTESTERS", "Attestation", "Attester", "Devices", "Settings", "choose"]
 
 
 class Attester(Protocol):
@@ -38,14 +39,23 @@ class Settings:
     ``tcti`` is how the TPM is reached, as tpm2-tss spells it (``device:/dev/tpmrm0``, ``swtpm:path=…``); ``code_pcr``
     the register that holds the code digest; ``certificates`` the files of the attestation key's chain,
     in PEM or DER, leaf first.
+
+    ``devices`` is where files and devices are found (``Devices(root)``); ``endorsements`` are files of collateral that
+    go along with hardware evidence; ``privilege_level`` is the VMPL to ask for on SEV-SNP, the kernel's own when None.
     """
 
     tcti: str = "device:/dev/tpmrm0"
     code_pcr: int = 8
     certificates: Sequence[bytes] = ()
+    devices: Kernel = field(default_factory=Devices)
+    endorsements: Sequence[bytes] = ()
+    privilege_level: int | None = None
 
 
-ATTESTERS: Mapping[str, str] = MappingProxyType({"simulated": "mpc.attesters.simulated", "tpm": "mpc.attesters.tpm"})
+ATTESTERS: Mapping[str, str] = MappingProxyType({
+    name: f"mpc.attesters.{name}"
+    for name in ("auto", "configfs_tsm", "gramine", "occlum", "nitro", "tpm", "simulated")
+})  # fmt: skip
 
 
 def choose(name: str, settings: Settings | None = None) -> Attester:
