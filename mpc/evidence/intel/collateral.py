@@ -26,6 +26,9 @@ FILES_MAX = 32
 CERTIFICATES_MAX = 16
 LISTS_MAX = 8
 SIGNATURE_BYTES = 64
+MARKS_MAX = 8 << 10
+LINES_MAX = 2 << 10
+_MARKS = (b"{", b"[", b",", b"\n")
 _WHAT = "the collateral"
 _CHAINS = ("tcb_info_issuer_chain", "qe_identity_issuer_chain", "pck_crl_issuer_chain", "pck_certificate_chain")
 _ANSWER = re.compile(rb'\s*\{\s*"(tcbInfo|enclaveIdentity)"\s*:\s*')
@@ -137,6 +140,8 @@ def bounded(collateral: Collateral) -> Collateral:
 
 
 def _read_file(raw: bytes) -> Collateral:
+    if sum(map(raw.count, _MARKS)) > MARKS_MAX:  # values and lines cost time, each of them, and there are few
+        raise malformed("more values or lines than collateral has", "file", f"at most {MARKS_MAX}", "more")
     if raw.lstrip()[:1] == b"{":
         answer = signed_answer(raw)
         return _read_json(raw) if answer is None else _placed(*answer)
@@ -193,8 +198,8 @@ def _answer(raw: bytes, kind: str) -> Signed:
 
 def _chain(data: bytes) -> tuple[Certificate, ...]:
     count = data.count(b"-----BEGIN")  # before anything is parsed, which takes a millisecond each
-    if count > CHAIN_MAX_CERTIFICATES:
-        raise malformed("more certificates than any chain needs", "chain", "at most 8", str(count))
+    if count > CHAIN_MAX_CERTIFICATES or data.count(b"\n") > LINES_MAX:
+        raise malformed("more certificates or lines than any chain needs", "chain", "at most 8", str(count))
     return tuple(parse_certificate(der) for der in certificates_of(data.rstrip(b"\0")))
 
 

@@ -15,8 +15,8 @@ from mpc.evidence.intel.certificates import SVN_COUNT
 from mpc.evidence.json_fields import field_of, hex_of, number_of, refuse_field, texts_of, time_of
 from mpc.evidence.loose_json import read_json
 
-DOCUMENT_MAX_BYTES = 256 << 10
-LEVELS_MAX = 256
+DOCUMENT_MAX_BYTES = 64 << 10
+LEVELS_MAX = 64
 TcbStatus = Literal[
     "UpToDate", "SWHardeningNeeded", "ConfigurationNeeded", "ConfigurationAndSWHardeningNeeded",
     "TDRelaunchAdvised", "TDRelaunchAdvisedConfigurationNeeded", "OutOfDate", "OutOfDateConfigurationNeeded", "Revoked",

@@ -135,7 +135,7 @@ DOCUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "a negative SVN": ({"tcbLevels": [level("UpToDate", sgx=[-1] * 16, tdx=[0] * 16)]}, "value out of range"),
     "a large PCE SVN": ({"tcbLevels": [level("UpToDate", pce=65536, tdx=[0] * 16)]}, "value out of range"),
     "levels of another type": ({"tcbLevels": [1]}, "wrong type"),
-    "too many levels": ({"tcbLevels": [level("UpToDate", tdx=[0] * 16)] * 257}, "value out of range"),
+    "too many levels": ({"tcbLevels": [level("UpToDate", tdx=[0] * 16)] * 65}, "value out of range"),
     "a number that is true": ({"tcbEvaluationDataNumber": True}, "wrong type"),
 }  # fmt: skip
 
