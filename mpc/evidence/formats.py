@@ -15,6 +15,10 @@ from mpc.evidence.format import Format
 from mpc.evidence.intel import COLLATERAL_FORMAT, SGX_FORMAT, TDX_FORMAT
 from mpc.evidence.keystone import FORMAT as KEYSTONE
 from mpc.evidence.nitro import FORMAT as NITRO
+from mpc.evidence.occlum import FORMAT as OCCLUM
+from mpc.evidence.open_enclave import FORMAT as OPEN_ENCLAVE
+from mpc.evidence.ratls import FORMAT as RA_TLS
+from mpc.evidence.ratls import GRAMINE_FORMAT as GRAMINE
 from mpc.evidence.reference_values import ReferenceValues
 from mpc.evidence.snp import FORMAT as SNP
 from mpc.evidence.veracruz import FORMAT as VERACRUZ
@@ -64,6 +68,10 @@ _ALL = (
     CMW,
     KEYSTONE,
     VERACRUZ,
+    RA_TLS,
+    GRAMINE,
+    OPEN_ENCLAVE,
+    OCCLUM,
 )  # fmt: skip
 FORMATS: Mapping[str, Format] = MappingProxyType({chosen.name: chosen for chosen in _ALL})
 

@@ -1,0 +1,172 @@
+"""What this project writes into certificates, read by others: OpenSSL for the X.509, fixed bytes for the CBOR."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from mpc.attesters import choose
+from mpc.coordinator.keys import InstanceKeys, TlsKey
+from mpc.errors import Malformed
+from mpc.evidence import parse_and_verify
+from mpc.evidence.binding import parse_transcript
+from mpc.evidence.chain import certificates_of, parse_certificate
+from mpc.evidence.ratls.coordinators import NOT_FRESH, certificate_transcript, read_attestation_extension
+from mpc.evidence.ratls.interoperable import (
+    ENDORSEMENTS,
+    EVIDENCE,
+    MESSAGE_WRAPPER,
+    claims_for,
+    endorsements_extension,
+    evidence_extension,
+    key_hash_matches,
+    read_claims,
+    read_endorsements,
+    read_evidence,
+    read_wrapped,
+    report_data_for,
+    wrapped_extension,
+)
+
+QUOTE = bytes(range(256)) * 4
+AT = datetime(2026, 6, 1, tzinfo=UTC)
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+
+
+def certificate_with(*extensions: x509.ExtensionType) -> tuple[bytes, bytes]:
+    """Return a certificate in DER, and its SubjectPublicKeyInfo."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "attested")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2040, 1, 1, tzinfo=UTC))
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return builder.sign(key, SHA256()).public_bytes(Encoding.DER), spki
+
+
+def openssl_sees(der: bytes) -> dict[str, bytes]:
+    """Return the extensions that OpenSSL finds: dotted identifier to value."""
+    listed = subprocess.run(
+        ["openssl", "asn1parse", "-inform", "DER"],
+        input=der,
+        capture_output=True,
+        check=True,  # noqa: S607
+    ).stdout.decode()
+    lines = [line for line in listed.splitlines() if ":d=5" not in line or "BOOLEAN" not in line]
+    found = {}
+    for line, following in zip(lines, lines[1:], strict=False):
+        named = re.search(r"d=5 .* OBJECT +:(\S+)", line)
+        dumped = re.search(r"d=5 .*OCTET STRING +\[HEX DUMP\]:([0-9A-F]+)", following)
+        if named and dumped:
+            found[named[1]] = bytes.fromhex(dumped[1])
+    return found
+
+
+def test_the_claims_of_a_key_are_the_bytes_that_the_specification_gives() -> None:
+    spki = b"some key"
+    digest = hashlib.sha256(spki).digest()
+    # {"pubkey-hash": << [1, h'…'] >>}, definite lengths
+    entry = bytes.fromhex("82 01 58 20") + digest
+    assert claims_for(spki) == b"\xa1\x6bpubkey-hash\x58\x24" + entry
+    assert report_data_for(claims_for(spki)) == hashlib.sha256(claims_for(spki)).digest() + bytes(32)
+    with_nonce = read_claims(claims_for(spki, nonce=b"asked"))
+    assert with_nonce["nonce"] == b"asked"
+    assert key_hash_matches(with_nonce["pubkey-hash"], spki)
+    assert not key_hash_matches(with_nonce["pubkey-hash"], b"another key")
+
+
+@needs_openssl
+def test_openssl_reads_the_evidence_and_the_endorsements_that_are_written() -> None:
+    claims = claims_for(b"key")
+    items = [bytes([number]) * 300 for number in range(7)]
+    der, _ = certificate_with(evidence_extension(QUOTE, claims), endorsements_extension(items))
+    seen = openssl_sees(der)
+    # tag 60000, an array of two, byte strings with lengths of two bytes and one
+    expected = bytes.fromhex("d9ea60 82 59 0400") + QUOTE + bytes([0x58, len(claims)]) + claims
+    assert seen[EVIDENCE] == expected
+    assert read_evidence(seen[EVIDENCE]) == (QUOTE, claims)
+    assert seen[ENDORSEMENTS][:5] == bytes.fromhex("d9ea60 88 01")
+    assert list(read_endorsements(seen[ENDORSEMENTS])) == items
+
+
+@needs_openssl
+def test_openssl_reads_the_message_wrapper_that_is_written() -> None:
+    der, _ = certificate_with(wrapped_extension("application/x", b"evidence"))
+    value = openssl_sees(der)[MESSAGE_WRAPPER]
+    # OCTET STRING of 24 bytes, then ["application/x", h'…']
+    assert value == b"\x04\x18\x82\x6dapplication/x\x48evidence"
+    assert read_wrapped(value) == ("application/x", b"evidence")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"\x04\x00",
+        b"\x0c\x02{}",
+        b"\x04\x02\x81\x00",
+        b"\x04\x03\x82\x00\x40",
+        wrapped_extension("a", b"b").value + b"\0",
+        wrapped_extension("a", b"b").value[:-1],
+    ],
+)
+def test_what_is_no_message_wrapper_is_malformed(value: bytes) -> None:
+    with pytest.raises(Malformed):
+        read_wrapped(value)
+
+
+@needs_openssl
+def test_a_coordinators_certificate_carries_evidence_for_its_keys_that_others_can_read() -> None:
+    attester = choose("simulated")
+    attester.measure(bytes(32))
+    keys = InstanceKeys.generate(attester)
+    (der,) = certificates_of(keys.tls.certificate)
+    carried = read_attestation_extension(openssl_sees(der)[MESSAGE_WRAPPER])
+
+    claims = parse_and_verify(carried.format, carried.evidence, carried.endorsements, roots=(), at=AT)
+    spki = parse_certificate(der).spki
+    transcript = certificate_transcript(spki, keys.receipt.public.raw)
+    assert claims.bound == transcript.report_data()
+    assert parse_transcript(carried.transcript) == transcript
+    assert transcript.nonce == NOT_FRESH
+    assert transcript.spki == keys.tls.spki
+
+
+def test_without_an_attester_the_certificate_carries_no_evidence() -> None:
+    (der,) = certificates_of(TlsKey.generate().certificate)
+    assert parse_certificate(der).extension(MESSAGE_WRAPPER) is None
+    assert parse_certificate(der).extension(EVIDENCE) is None
+
+
+def test_evidence_over_the_limit_of_a_handshake_is_left_out() -> None:
+    class Talkative:
+        format = "simulated"
+
+        def __init__(self) -> None:
+            self._quiet = choose("simulated")
+            self._quiet.measure(bytes(32))
+
+        def measure(self, code_digest: bytes) -> None:
+            raise NotImplementedError
+
+        def attest(self, transcript):
+            attestation = self._quiet.attest(transcript)
+            return type(attestation)("simulated", attestation.evidence, (bytes(50 << 10),), attestation.transcript)
+
+    (der,) = certificates_of(InstanceKeys.generate(Talkative()).tls.certificate)
+    assert parse_certificate(der).extension(MESSAGE_WRAPPER) is None
