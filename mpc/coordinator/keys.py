@@ -2,8 +2,12 @@
 
 None of them has a way to disk. The TLS key signs nothing but handshakes, as a pinned certificate vouches for
 everything that its key signs.
+
+The certificate may carry evidence, so that other RA-TLS clients can look at it. Parties never rely on that: it is as
+old as the instance and answers nobody's nonce.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
@@ -14,7 +18,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from mpc.attesters import Attester
 from mpc.canonical import sha256
+from mpc.coordinator.certificate import certificate_evidence
 from mpc.signing import SigningKey
 
 SERVER_NAME = "sealroom"
@@ -22,6 +28,15 @@ SERVER_NAME = "sealroom"
 # until 2049, GeneralizedTime after). What ends it is the instance.
 _NOT_BEFORE = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+Extensions = Callable[[bytes], Sequence[x509.ExtensionType]]
+"""Makes further, non-critical extensions of a certificate from its DER SubjectPublicKeyInfo."""
+
+
+def _none(spki: bytes) -> Sequence[x509.ExtensionType]:
+    del spki
+    return ()
 
 
 @dataclass(frozen=True)
@@ -34,11 +49,12 @@ class TlsKey:
     """SHA-256 of the certificate's SubjectPublicKeyInfo, 32 bytes: what transcripts and challenges bind."""
 
     @classmethod
-    def generate(cls) -> Self:
-        """Return a fresh key with its certificate: CN and SAN ``sealroom``, CA:FALSE."""
+    def generate(cls, extensions: Extensions = _none) -> Self:
+        """Return a fresh key with its certificate: CN and SAN ``sealroom``, CA:FALSE, and the further extensions."""
         key = ec.generate_private_key(ec.SECP256R1())
+        public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, SERVER_NAME)])
-        certificate = (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(name)
             .issuer_name(name)
@@ -48,11 +64,11 @@ class TlsKey:
             .not_valid_after(_NOT_AFTER)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME)]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .sign(key, SHA256())
         )
-        public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        for extension in extensions(public):
+            builder = builder.add_extension(extension, critical=False)
         return cls(
-            certificate.public_bytes(Encoding.PEM),
+            builder.sign(key, SHA256()).public_bytes(Encoding.PEM),
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
             sha256(public),
         )
@@ -66,9 +82,12 @@ class InstanceKeys:
     receipt: SigningKey
 
     @classmethod
-    def generate(cls) -> Self:
-        """Return the keys of a new instance."""
-        return cls(TlsKey.generate(), SigningKey.generate())
+    def generate(cls, attester: Attester | None = None) -> Self:
+        """Return the keys of a new instance; an ``attester`` that has measured vouches for them in the certificate."""
+        receipt = SigningKey.generate()
+        if attester is None:
+            return cls(TlsKey.generate(), receipt)
+        return cls(TlsKey.generate(lambda spki: certificate_evidence(attester, spki, receipt.public.raw)), receipt)
 
     @property
     def instance(self) -> bytes:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 Extension = tuple[str, bool, bytes]
 
-_HASHES = {"sha1": hashes.SHA1(), "sha256": hashes.SHA256(), "sha384": hashes.SHA384()}
+_HASHES = {"sha1": hashes.SHA1(), "sha256": hashes.SHA256(), "sha384": hashes.SHA384()}  # noqa: S303 - Occlum signs so
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -39,16 +39,14 @@ def mint_certificate(
     """Return a certificate in DER; ``null_parameters`` is how mbedTLS names ECDSA, against RFC 5758."""
     signer = signer or key
     algorithm = _algorithm(signer, digest, null_parameters=null_parameters)
+    limits = (("not_before", not_before), ("not_after", not_after))
     body = x509.TbsCertificate(
         {
             "version": version,
             "serial_number": 1,
             "signature": algorithm,
             "issuer": x509.Name.build({"common_name": issuer or subject}),
-            "validity": {
-                "not_before": x509.Time({"utc_time": not_before}),
-                "not_after": x509.Time({"utc_time": not_after}),
-            },
+            "validity": {name: x509.Time({"utc_time": time}) for name, time in limits},
             "subject": x509.Name.build({"common_name": subject}),
             "subject_public_key_info": keys.PublicKeyInfo.load(spki_of(key)),
             "extensions": [

@@ -1,10 +1,12 @@
 """What this project writes into certificates, read by others: OpenSSL for the X.509, fixed bytes for the CBOR."""
 
+import dataclasses
 import hashlib
 import re
 import shutil
 import subprocess
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from cryptography import x509
@@ -16,8 +18,9 @@ from mpc.attesters import choose
 from mpc.coordinator.keys import InstanceKeys, TlsKey
 from mpc.errors import Malformed
 from mpc.evidence import parse_and_verify
-from mpc.evidence.binding import parse_transcript
+from mpc.evidence.binding import Transcript, parse_transcript
 from mpc.evidence.chain import certificates_of, parse_certificate
+from mpc.evidence.claims import Attestation
 from mpc.evidence.ratls.coordinators import NOT_FRESH, certificate_transcript, read_attestation_extension
 from mpc.evidence.ratls.interoperable import (
     ENDORSEMENTS,
@@ -61,15 +64,10 @@ def certificate_with(*extensions: x509.ExtensionType) -> tuple[bytes, bytes]:
 
 def openssl_sees(der: bytes) -> dict[str, bytes]:
     """Return the extensions that OpenSSL finds: dotted identifier to value."""
-    listed = subprocess.run(
-        ["openssl", "asn1parse", "-inform", "DER"],
-        input=der,
-        capture_output=True,
-        check=True,  # noqa: S607
-    ).stdout.decode()
-    lines = [line for line in listed.splitlines() if ":d=5" not in line or "BOOLEAN" not in line]
+    command = [shutil.which("openssl") or "openssl", "asn1parse", "-inform", "DER"]
+    lines = subprocess.run(command, input=der, capture_output=True, check=True).stdout.decode().splitlines()
     found = {}
-    for line, following in zip(lines, lines[1:], strict=False):
+    for line, following in pairwise(lines):
         named = re.search(r"d=5 .* OBJECT +:(\S+)", line)
         dumped = re.search(r"d=5 .*OCTET STRING +\[HEX DUMP\]:([0-9A-F]+)", following)
         if named and dumped:
@@ -164,9 +162,9 @@ def test_evidence_over_the_limit_of_a_handshake_is_left_out() -> None:
         def measure(self, code_digest: bytes) -> None:
             raise NotImplementedError
 
-        def attest(self, transcript):
+        def attest(self, transcript: Transcript) -> Attestation:
             attestation = self._quiet.attest(transcript)
-            return type(attestation)("simulated", attestation.evidence, (bytes(50 << 10),), attestation.transcript)
+            return dataclasses.replace(attestation, endorsements=(bytes(50 << 10),))
 
     (der,) = certificates_of(InstanceKeys.generate(Talkative()).tls.certificate)
     assert parse_certificate(der).extension(MESSAGE_WRAPPER) is None
