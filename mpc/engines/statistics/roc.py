@@ -75,7 +75,7 @@ class Roc:
         return tidy("area", {}, cells, folded, complete=True)
 
     def _curve(self, folded: Folded) -> RawTable:
-        """Return the share of each class with a score of the threshold or more; all four cells have to be large."""
+        """Return the share of each class with a score of the threshold or more; all its cells have to be large."""
         many = len(self._thresholds)
         counts = folded.accumulator.counts.reshape(2, many + 1)
         above = counts[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
@@ -91,14 +91,17 @@ class Roc:
         return tidy("roc", keys, cells, folded, complete=True)
 
     def _sides(self, folded: Folded, many: int) -> Behind:
-        """Return who has the event and a score of each threshold or more, or less, and the same of the others."""
+        """Return who has the event and a score of each threshold or more, or less, and the same of the others.
+
+        Two neighbouring points tell who lies between them, so those count by themselves as well.
+        """
         found = np.arange(2 * (many + 1))
         event, interval = found // (many + 1), found % (many + 1)
         sides: list[Contributors] = []
         for wanted in (0, 1):
-            for reached in (True, False):
+            for lies in (np.greater, np.less_equal, np.equal):
                 each = [
-                    folded.tallies.contributors(None, _chosen(event == wanted, (interval > i) == reached), 1)
+                    folded.tallies.contributors(None, _chosen(event == wanted, lies(interval, i)), 1)
                     for i in range(many)
                 ]
                 sides += [_stacked(list(parts)) for parts in zip(*each, strict=True)]

@@ -13,8 +13,11 @@ from statsmodels.stats.contingency_tables import StratifiedTable, Table2x2
 from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
+from mpc.contract.terms import Rules
+from mpc.disclosure import control
 from mpc.engines.statistics.fisher import fisher_exact
 from mpc.errors import Exhausted, Forbidden
+from mpc.results import RawResult
 from tests.engines.statistics.real_rows import Rows, answer, lines, real
 
 CONFIDENCE = ["0.95"]
@@ -166,6 +169,22 @@ def test_roc(births: Rows) -> None:
     for line in lines(found["roc"]):
         place = int(np.flatnonzero(steps >= line["threshold"])[-1])
         assert (line["true_positive_rate"], line["false_positive_rate"]) == (close(true[place]), close(false[place]))
+
+
+def test_points_of_a_curve_tell_nothing_of_the_few_between_them() -> None:
+    rows = {"score": [float(i % 50) for i in range(400)], "ill": [i % 2 == 0 for i in range(400)]}
+    found = answer(
+        rows, "roc", score=["score"], outcome=["ill"], event=["true"], thresholds=["10", "11", "30"],
+        confidence=CONFIDENCE,
+    )  # fmt: skip
+    rules = Rules(
+        profile="standard", threshold=10, coalition=1, zeros="release", complementary="suppress", significant_digits=6
+    )
+    release = control(RawResult(tuple(found.values())), rules)
+    assert found["roc"].data.column("true_positive_rate").null_count == 0
+    shown = dict(zip(*(release.tables[1].data.column(i).to_pylist() for i in (0, 1)), strict=True))
+    # Between 10 and 11 lie 8 with the outcome and none without it.
+    assert shown == {10.0: 0.8, 11.0: None, 30.0: 0.4}
 
 
 def test_a_huge_offset_changes_no_test(births: Rows) -> None:
