@@ -20,6 +20,8 @@ PlatformBit = Literal[
     "alias_check_complete", "ciphertext_hiding_dram_en", "ecc_en", "rapl_dis", "smt_en", "tio_en", "tsme_en"
 ]
 Acceptable = Literal["debug", "migrate_ma", "unknown_platform_bits"]
+# The host sets what is reported; it may go back to what is committed; the guest's memory was measured at launch.
+_FLOORED = ("reported_tcb", "committed_tcb", "launch_tcb")
 _PERMISSIONS = frozenset({"cxl", "debug", "migrate_ma", "smt"})
 
 
@@ -40,8 +42,8 @@ class TcbFloor(Term):
 class SnpReference(Term):
     """Accept one guest image (``measurement``, hex, 48 bytes) at one privilege level, on machines that are new enough.
 
-    ``minimum_tcb`` names the products that will do, each with a floor for what the machine reports *and* has
-    committed: the reported levels alone its host may set. ``allowed_policy`` lists what the guest's policy may permit
+    ``minimum_tcb`` names the products that will do, each with a floor for what the machine reports, what it has
+    committed and what ran when the guest was launched. ``allowed_policy`` lists what the guest's policy may permit
     to its host, ``required_policy`` and ``required_platform`` what guest and machine must have switched on.
     ``id_key_digest``, ``author_key_digest`` and ``host_data`` are null where any will do. ``chip_ids`` names the chips
     (a host may hide which one it is), null for any; under a VLEK, ``csp_id`` names the cloud. ``crl_required`` refuses
@@ -183,7 +185,7 @@ def _machine_checks(claims: Claims, reference: SnpReference) -> tuple[Check, ...
             why="wrong product: the contract names no patch levels for this processor",
             remedy="use a machine with a processor that the contract names",
         ),
-        *(_floor_check(claims, name, floor) for name in ("reported_tcb", "committed_tcb") if floor is not None),
+        *(_floor_check(claims, name, floor) for name in _FLOORED if floor is not None),
         Check(
             "wanted_key", reference.signing_key, kind, kind == reference.signing_key,
             why="wrong kind of key: the contract wants another kind to have signed",

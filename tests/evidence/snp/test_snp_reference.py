@@ -96,13 +96,14 @@ def test_another_cloud_is_refused() -> None:
 
 
 @pytest.mark.parametrize("part", ["bl", "tee", "snp", "ucode"])
-def test_the_floor_holds_for_what_is_reported_and_for_what_is_committed(part: str) -> None:
+def test_the_floor_holds_for_what_is_reported_what_is_committed_and_what_ran_at_launch(part: str) -> None:
     low = SnpForge()
     low.levels[part] -= 1
     assert verdict_on(low, wanted())[0] == "evidence.minimum_reported_tcb"
     forge = SnpForge()
     lower = forge.tcb(**{part: forge.levels[part] - 1})
     assert verdict_on(forge, wanted(), committed_tcb=lower)[0] == "evidence.minimum_committed_tcb"
+    assert verdict_on(forge, wanted(), launch_tcb=lower)[0] == "evidence.minimum_launch_tcb"
 
 
 @pytest.mark.parametrize(
