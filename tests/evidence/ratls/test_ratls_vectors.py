@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mpc.evidence.appraisal import careful_checks
-from mpc.evidence.claims import plain_facts
+from mpc.evidence.claims import Given, plain_facts
 from mpc.evidence.formats import FORMATS
 from mpc.evidence.intel import facts_of
 from mpc.evidence.verdict import Verdict
@@ -34,8 +34,7 @@ def facts_found(entry: Entry, verdict: Verdict) -> dict[str, Any]:
         return {}
     form = (entry.get("given") or {}).get("form")
     chosen = FORMATS[entry["format"]]
-    given = type("Given", (), {"form": form})()
-    evidence, _ = chosen.gather(read(entry["file"]), (), given)
+    evidence, _ = chosen.gather(read(entry["file"]), (), Given(form=form))
     shown = {field.name: field.value for field in verdict.fields}
     certificate = {name: shown[name] for name in ("spki_sha256",) if name in shown}
     claims = {"claims": shown["claims"].split(", ")} if "claims" in shown else {}
