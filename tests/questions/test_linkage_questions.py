@@ -75,7 +75,8 @@ def test_a_link_is_explained_in_words_and_printed_whole() -> None:
     assert question.sentence.startswith(
         "Links one row of sales with one of members where phone with mobile (as a telephone number) agrees; then of "
         "those that are left, where born with birthday (as a calendar day) and surname with name (its letters and "
-        "digits, whatever their case and accents) agree; a key that is not unique links nobody. Number of rows of linked"
+        "digits, whatever their case and accents) agree; a key that is not unique links nobody. Number of rows of "
+        "linked"
     )
     term = LinkageQuestion(kind="linkage", link=how, method="totals", arguments={"columns": ("sales_amount",)})
     assert printed(term) == (

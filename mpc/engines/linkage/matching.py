@@ -37,23 +37,20 @@ def match(
     With ``many``, a left key may repeat; a right key that repeats links nobody.
     """
     outcomes = [np.full(side[0].num_rows, NO_KEY, np.int64) for side in (left, right)]
-    pairs: list[tuple[Rows, Rows]] = []
+    partner = np.full(left[0].num_rows, -1, np.int64)
     for number, keys in enumerate(zip(left, right, strict=True)):
         waiting = [_with_key(side, outcome) for side, outcome in zip(keys, outcomes, strict=True)]
         for each, outcome in zip(waiting, outcomes, strict=True):
             rows = np.asarray(each.column("row"))
             outcome[rows] = np.maximum(outcome[rows], NO_PARTNER)
         with Database(memory_bytes=memory_bytes, threads=threads) as database:
-            found = _Joined(database, waiting[0], waiting[1])
-            pair = found.pairs(many=many)
-            for outcome, rows in zip(outcomes, found.met(), strict=True):
-                outcome[rows] = AMBIGUOUS
-        for outcome, rows in zip(outcomes, pair, strict=True):
-            outcome[rows] = FIRST_PASS + number
-        pairs.append(pair)
-    first, second = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
-    order = np.lexsort((second, first))
-    return Matches(first[order], second[order], outcomes[0], outcomes[1])
+            joined = _joined(database, waiting[0], waiting[1], many=many)
+        for outcome, several in zip(outcomes, joined.several, strict=True):
+            outcome[several] = AMBIGUOUS
+        partner[joined.left] = joined.right
+        outcomes[0][joined.left] = outcomes[1][joined.right] = FIRST_PASS + number
+    linked = np.flatnonzero(partner >= 0)
+    return Matches(linked, partner[linked], outcomes[0], outcomes[1])
 
 
 def _with_key(keys: pa.Table, outcome: Rows) -> pa.Table:
@@ -64,30 +61,40 @@ def _with_key(keys: pa.Table, outcome: Rows) -> pa.Table:
     return numbered.drop_null() if any(column.null_count for column in numbered.columns) else numbered
 
 
+@dataclass(frozen=True)
 class _Joined:
-    """The rows of two sides, ready to be joined by their keys. All names in its SQL are made here."""
+    """Rows that one pass links, pair by pair, and on each side the rows of keys that several rows share."""
 
-    def __init__(self, database: Database, left: pa.Table, right: pa.Table) -> None:
-        self._database = database
-        names = left.column_names[:-1]
-        self._keys = ", ".join(names)
-        self._equal = " AND ".join(f"a.{name} = b.{name}" for name in names)
-        database.hold("l", left)
-        database.hold("r", right)
+    left: Rows
+    right: Rows
+    several: tuple[Rows, Rows]
 
-    def pairs(self, *, many: bool) -> tuple[Rows, Rows]:
-        """Return the row numbers of the pairs that are linked."""
-        unique = f"SELECT {self._keys}, min(row) AS row FROM {{}} GROUP BY {self._keys} HAVING count(*) = 1"  # noqa: S608
-        left = "l" if many else f"({unique.format('l')})"
-        right = f"({unique.format('r')})"
-        joined = f"SELECT a.row AS l, b.row AS r FROM {left} AS a JOIN {right} AS b ON {self._equal}"  # noqa: S608
-        found = self._database.answer(joined, {})
-        return np.asarray(found.column("l")), np.asarray(found.column("r"))
 
-    def met(self) -> tuple[Rows, Rows]:
-        """Return the rows of each side whose key the other side has as well, be it ever so often."""
-        met = "SELECT a.row FROM {} AS a SEMI JOIN {} AS b ON {}"
-        return (
-            np.asarray(self._database.answer(met.format("l", "r", self._equal), {}).column("row")),
-            np.asarray(self._database.answer(met.format("r", "l", self._equal), {}).column("row")),
-        )
+def _joined(database: Database, left: pa.Table, right: pa.Table, *, many: bool) -> _Joined:
+    """Join two sides by their keys; all names in the SQL are made here."""
+    names = left.column_names[:-1]
+    keys, equal = ", ".join(names), " AND ".join(f"a.{name} = b.{name}" for name in names)
+    database.hold("l", left)
+    database.hold("r", right)
+    grouped = f"(SELECT {keys}, min(row) AS row, count(*) AS n FROM {{}} GROUP BY {keys})"  # noqa: S608
+    first = f"(SELECT {keys}, row, 1 AS n FROM l)" if many else grouped.format("l")  # noqa: S608
+    second = grouped.format("r")
+    text = (
+        f"SELECT a.row AS l, b.row AS r, a.n = 1 AND b.n = 1 AS alone FROM {first} AS a JOIN {second} AS b ON {equal}"  # noqa: S608
+    )
+    found = database.answer(text, {})
+    alone = np.asarray(found.column("alone"))
+    rows = [np.asarray(found.column(name)) for name in ("l", "r")]
+    nobody = np.zeros(0, np.int64)
+    if alone.all():
+        return _Joined(rows[0], rows[1], (nobody, nobody))
+    # Keys of several rows are few, so their rows are looked up by them alone.
+    numbers = np.unique(rows[1][~alone])
+    places = np.searchsorted(np.asarray(right.column("row")), numbers)
+    database.hold("several", right.select(names).take(pa.array(places)))
+    looked_up = (
+        database.answer(f"SELECT a.row FROM {side} AS a SEMI JOIN several AS b ON {equal}", {})  # noqa: S608
+        for side in ("l", "r")
+    )
+    several = tuple(np.asarray(each.column("row")) for each in looked_up)
+    return _Joined(rows[0][alone], rows[1][alone], (several[0], several[1]))

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,6 +13,8 @@ _LETTERS = {
     "ß": "ss", "ø": "o", "đ": "d", "ð": "d", "ł": "l", "ħ": "h", "\u0131": "i", "æ": "ae", "œ": "oe", "þ": "th",
 }  # fmt: skip
 """Letters that Unicode does not take apart into a plain one and an accent, in lower case."""
+
+_SPACE, _ASCII_END = 0x20, 0x80
 
 PHONE_DIGITS = (7, 15)
 """Digits of an international number: ITU-T E.164 allows 15; fewer than 7 reach nobody from abroad."""
@@ -27,13 +31,15 @@ def compared(column: pa.Array, pair: MatchedColumns) -> pa.Array:
 
 def _or_nothing(texts: pa.Array) -> pa.Array:
     # A key that is blank on both sides would link whoever left it blank.
-    blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(texts)), 0)
+    blank = pc.equal(texts, "")
+    if (_bytes(texts) <= _SPACE).any() or not _is_ascii(texts):
+        blank = pc.or_(blank, pc.utf8_is_space(texts))
     return pc.if_else(blank, None, texts) if pc.any(blank).as_py() else texts
 
 
 def _folded(texts: pa.Array) -> pa.Array:
     """Return texts in lower case, in Unicode's compatibility form, without accents."""
-    if pc.all(pc.string_is_ascii(texts)).as_py() is not False:
+    if _is_ascii(texts):
         return pc.ascii_lower(texts)
     texts = pc.utf8_lower(pc.utf8_normalize(texts, form="NFKD"))
     texts = pc.replace_substring_regex(texts, pattern=r"\p{Mn}+", replacement="")
@@ -44,8 +50,30 @@ def _folded(texts: pa.Array) -> pa.Array:
 
 
 def _text(texts: pa.Array) -> pa.Array:
-    texts = pc.utf8_trim_whitespace(_folded(texts))
-    return pc.replace_substring_regex(texts, pattern=r"[\s\p{Z}]+", replacement=" ")
+    texts = _folded(texts)
+    if _is_ascii(texts):
+        space = _bytes(texts) <= _SPACE
+        if not space.any():
+            return texts
+        texts = pc.ascii_trim_whitespace(texts)
+        # Regular expressions are slow, and most texts have no space that one is needed for.
+        if not (space[1:] & space[:-1]).any() and not (_bytes(texts) < _SPACE).any():
+            return texts
+    return pc.replace_substring_regex(
+        pc.utf8_trim_whitespace(texts), pattern=r"[\s\v\p{Z}]+", replacement=" "
+    )  # fmt: skip
+
+
+def _is_ascii(texts: pa.Array) -> bool:
+    return not (_bytes(texts) >= _ASCII_END).any()
+
+
+def _bytes(texts: pa.Array) -> npt.NDArray[np.uint8]:
+    """Return the bytes of all texts, one after the other; what NULLs hide may be among them."""
+    _, offsets, data = texts.buffers()
+    places = np.frombuffer(offsets, np.int32, len(texts) + 1, 4 * texts.offset)
+    first, end = int(places[0]), int(places[-1])
+    return np.frombuffer(data, np.uint8, end - first, first) if end > first else np.zeros(0, np.uint8)
 
 
 def _name(texts: pa.Array) -> pa.Array:
