@@ -3,6 +3,7 @@
 import base64
 import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,9 +15,10 @@ from pydantic import ValidationError
 from mpc.canonical import sha256
 from mpc.errors import Malformed
 from mpc.evidence import intel, snp
-from mpc.evidence.azure import AzureReference, parse
+from mpc.evidence.azure import AzureReference, parse, verify
 from mpc.evidence.azure.layout import parse_report_of_paravisor
 from mpc.evidence.azure.verification import PINNED, VTPM_PINNED
+from mpc.evidence.checks import NotBelieved
 from mpc.evidence.claims import Claims, Given
 from mpc.evidence.verdict import Verdict, examine, show
 from tests.evidence.azure.azure_forge import BOOTED, CODE, NONCE, PCRS, AzureForge, base64url, jwk
@@ -151,6 +153,28 @@ def test_the_quote_of_a_td_is_that_of_the_report_and_has_collateral() -> None:
 
 
 @needs_vectors
+def test_quote_and_report_of_a_td_agree_in_report_data_and_in_what_was_measured() -> None:
+    entry = named(TDX)
+    fields = json.loads(read(entry["file"]))
+    raw = base64.urlsafe_b64decode(fields["hcl_report"] + "==")
+    for at, code in (
+        (32 + 512, "evidence.td_report"),
+        (32 + 911, "evidence.td_report"),
+        (32 + 1024, "evidence.malformed"),
+    ):
+        changed = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
+        refusal = judge(entry, raw=json.dumps(fields | {"hcl_report": base64url(changed)}).encode()).refusal
+        assert refusal is not None
+        assert refusal.code == code
+    evidence = parse(read(entry["file"]))
+    assert evidence.td_quote is not None
+    body = replace(evidence.td_quote.body, report_data=bytes(64))
+    with pytest.raises(NotBelieved) as caught:
+        verify(replace(evidence, td_quote=replace(evidence.td_quote, body=body)), (), roots=PINNED, at=NOW)
+    assert caught.value.code == "evidence.td_report"
+
+
+@needs_vectors
 def test_a_certificate_of_another_vms_key_is_refused_padded_or_not() -> None:
     entry = named(TDX)
     files = [read(name) for name in entry["endorsements"]]
@@ -278,6 +302,11 @@ SHAPES: dict[str, bytes] = {
     "another version of runtime data": FORGE.report(kind=(2, 2, 1)),
     "another kind of hardware": FORGE.report(kind=(1, 3, 1)),
     "another hash": FORGE.report(kind=(1, 2, 4)),
+    "runtime data of another size than they say": FORGE.report()[:8]
+    + (32 + 1184 + 24 + len(FORGE.runtime())).to_bytes(4, "little")
+    + FORGE.report()[12:1216]
+    + (24 + len(FORGE.runtime())).to_bytes(4, "little")
+    + FORGE.report()[1220:],
     "a TDREPORT that is none": FORGE.report(kind=(1, 4, 1)),
     "bytes behind": FORGE.report(behind=bytes(10) + b"\1"),
     "too short": FORGE.report()[:1236],

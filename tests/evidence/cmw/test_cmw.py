@@ -137,7 +137,7 @@ def test_what_is_no_wrapper_is_malformed(case: str) -> None:
     raw = cbor2.dumps(WRONG[case])
     with pytest.raises(Malformed):
         parse_wrapper(raw)
-    assert judged(raw).stage == "parse"
+    assert not judged(raw).accepted
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_certificate_holds_cbor_in_octets_and_json_in_text() -> None:
     for value in (
         der(12, to_cbor(RECORD)), der(4, spelled), to_cbor(RECORD), der(4, to_cbor(RECORD)) + b"\0", der(4, b""), b"",
     ):  # fmt: skip
-        assert judged(certificate(value)).stage == "parse"
+        assert not judged(certificate(value)).accepted
     assert judged(certificate()).reason == "the certificate holds no message wrapper"
     ours = Record("application/vnd.sealroom.certificate-evidence+cbor", b"")
     assert judged(certificate(der(4, to_cbor(ours))), format=None).format != "cmw"

@@ -119,6 +119,13 @@ def test_what_was_signed_verifies_under_its_key_alone(algorithm: str) -> None:
     assert reason(token, pem(other)) == ("verify", "bad signature")
 
 
+def test_a_signature_has_one_spelling() -> None:
+    header, body, signature = sign_token(claims(), KEY).split(b".")
+    raw = base64.urlsafe_b64decode(signature + b"==")
+    for other in (raw[:32] + b"\0" + raw[32:], b"\0" + raw, raw + b"\0", raw[:63], b""):
+        assert reason(b".".join((header, body, base64url(other))), pem(KEY)) == ("verify", "bad signature")
+
+
 def jwk(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, **changed: Any) -> bytes:
     if isinstance(key, ed25519.Ed25519PrivateKey):
         fields = {"kty": "OKP", "crv": "Ed25519", "x": base64url(key.public_key().public_bytes_raw()).decode()}

@@ -218,6 +218,13 @@ def test_an_instance_that_does_not_parse_says_nothing() -> None:
         assert "gce_zone" not in claims.facts
 
 
+def _with_a_register_twice() -> bytes:
+    entries_ = [field(2, field(1, index) + field(2, value)) for index, value in PCRS.items()]
+    right = field(3, field(1, 0xB) + b"".join(entries_))
+    assert quoted().endswith(right)
+    return quoted().removesuffix(right) + field(3, field(1, 0xB) + b"".join([*entries_, entries_[0]]))
+
+
 def test_protobuf_that_is_none_is_malformed() -> None:
     right = attestation(quoted())
     public = field(1, ecc_public(FORGE.key))
@@ -225,6 +232,7 @@ def test_protobuf_that_is_none_is_malformed() -> None:
         right + public, b"\n", b"\n\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", right + b"\x0b", right + b"\x7f",
         right[:-1], right + field(6, FORGE.certificate()), public, right + b"\x00" * (1 << 20),
         attestation(quoted() + field(3, field(1, 0xB))),
+        attestation(_with_a_register_twice()),
         attestation(field(1, b"") + field(2, b"") + field(3, b"")),
         attestation(quoted(), extra=b"".join(field(7, ROOT) for _ in range(8))),
         attestation(quoted(), extra=field(3, b"Spec") + field(3, b"Spec")) + field(1, b""),
