@@ -148,6 +148,14 @@ class DatasetSettings(Settings):
         return self
 
 
+class CollateralSettings(Settings):
+    """Where `sealroom collateral fetch` asks; the vendors' own services when left out. Nothing else asks anybody."""
+
+    intel: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/[^\s]*)?$")] | None = None
+    amd: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/[^\s]*)?$")] | None = None
+    warn_days: Annotated[int, Field(ge=0, le=365)] = 14
+
+
 class Config(Settings):
     """All of ``party.toml``."""
 
@@ -156,6 +164,7 @@ class Config(Settings):
     known_parties: dict[Identifier, Fingerprint]
     trust: TrustSettings = TrustSettings()
     consent: ConsentSettings = ConsentSettings()
+    collateral: CollateralSettings = CollateralSettings()
     datasets: dict[Identifier, DatasetSettings] = {}
 
     @property

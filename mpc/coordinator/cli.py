@@ -19,7 +19,7 @@ import typer
 from prometheus_client import start_http_server
 
 from mpc.allocation import keep_freed_blocks
-from mpc.attesters import Attester, Settings, choose
+from mpc.attesters import ATTESTERS, Attester, Devices, Settings, choose
 from mpc.canonical import canonical_json
 from mpc.coordinator.instance import Instance
 from mpc.coordinator.keys import InstanceKeys
@@ -29,6 +29,7 @@ from mpc.coordinator.telemetry import Telemetry, quiet_grpc
 from mpc.errors import Misconfigured, Refusal
 from mpc.evidence.chain import certificates_of
 from mpc.evidence.claims import SimulatedReference, TpmReference
+from mpc.evidence.collateral_bundle import unpacked
 from mpc.measurement import measure as measure_code
 
 GRACE_SECONDS = 5.0
@@ -51,7 +52,7 @@ def coordinator() -> None:
     epilog="Example: sealroom coordinator serve --attester simulated --listen 127.0.0.1:7443 --state /var/lib/sealroom"
 )
 def serve(  # noqa: PLR0917 - typer's parameters are options
-    attester: Annotated[str, typer.Option(help="What gives evidence: simulated or tpm.")],
+    attester: Annotated[str, typer.Option(help=f"What gives evidence: {', '.join(ATTESTERS)}.")],
     listen: Annotated[str, typer.Option(help="HOST:PORT where parties call; port 0 takes any.")],
     state: Annotated[Path, typer.Option(help="Folder of this contract's state; nobody else's.")],
     metrics: Annotated[str | None, typer.Option(help="Loopback HOST:PORT for Prometheus.")] = None,
@@ -60,10 +61,22 @@ def serve(  # noqa: PLR0917 - typer's parameters are options
     tpm_certificate: Annotated[
         list[Path] | None, typer.Option(help="Certificates of the attestation key, PEM or DER, leaf first.")
     ] = None,
+    endorsements: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Collateral to hand out with hardware evidence; a bundle or a single file."),
+    ] = None,
+    device_root: Annotated[Path, typer.Option(metavar="FOLDER", help="Where /dev and /sys are found.")] = Path("/"),
+    snp_vmpl: Annotated[
+        int | None,
+        typer.Option(min=0, max=3, help="SEV-SNP: the privilege level to ask for; the kernel's own when left out."),
+    ] = None,
 ) -> None:
     """Serve one contract, until it ends or this process is told to."""
     certificates = tuple(_read(path) for path in tpm_certificate or ())
-    chosen = choose(attester, Settings(tpm_tcti, tpm_code_pcr, certificates))
+    beside = tuple(part for path in endorsements or () for part in unpacked(_read(path)))
+    chosen = choose(
+        attester, Settings(tpm_tcti, tpm_code_pcr, certificates, Devices(device_root), beside, snp_vmpl)
+    )  # fmt: skip
     if attester == "simulated":
         typer.secho(_BANNER, fg="red", bold=True, err=True)
     typer.echo("measuring the code …", err=True)
@@ -79,7 +92,7 @@ def serve(  # noqa: PLR0917 - typer's parameters are options
 def _serve_until_told(attester: Attester, listen: str, state: Path, telemetry: Telemetry) -> None:
     told = threading.Event()
     with _signals(told, telemetry):
-        keys = InstanceKeys.generate()
+        keys = InstanceKeys.generate(attester)
         folder = StateFolder(state)
         instance = Instance(folder, keys, attester, clock=time.monotonic, telemetry=telemetry, on_end=told.set)
         try:

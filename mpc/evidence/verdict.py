@@ -17,6 +17,7 @@ from mpc.errors import Forbidden, Malformed, Refusal
 from mpc.evidence.appraisal import Exceptions, careful_checks, compare_with
 from mpc.evidence.checks import NotBelieved, NotWanted, refusal_of
 from mpc.evidence.claims import Check, Claims, Given, Shown, plain_facts
+from mpc.evidence.collateral_bundle import unpacked
 from mpc.evidence.format import Document, Format, Stage
 from mpc.evidence.formats import FORMATS, anchors_of, format_named, recognise
 from mpc.evidence.reference_values import ReferenceValues
@@ -82,12 +83,14 @@ def examine(
 ) -> Verdict:
     """Return the verdict on evidence ``raw`` at the time ``at``; refusals are in it, not raised.
 
-    ``endorsements`` and ``roots`` are files as they lie (DER or PEM, or what else the format has); ``given`` is what
-    the caller knows beside them; ``exceptions`` names the weaknesses that the caller accepts.
+    ``endorsements`` and ``roots`` are files as they lie (DER or PEM, what else the format has, or a bundle of
+    endorsements); ``given`` is what the caller knows beside them; ``exceptions`` names the weaknesses that the caller
+    accepts.
     """
     given, name = given or Given(), format
     try:
         name = name or recognise(raw)
+        endorsements = [part for file in endorsements for part in unpacked(file)]
         chosen = format_named(name)
         extra = tuple(der for root in roots for der in chosen.anchors(root))
         anchors = (*extra, *anchors_of(name, references))
@@ -110,7 +113,8 @@ def show(raw: bytes, *, format: str | None = None, endorsements: Sequence[bytes]
     """Return the format of ``raw`` and its fields, explained; nothing is verified. Raises ``Malformed``."""
     name = format or recognise(raw)
     chosen = format_named(name)
-    return name, chosen.describe(chosen.gather(raw, endorsements, Given())[0])
+    parts = [part for file in endorsements for part in unpacked(file)]
+    return name, chosen.describe(chosen.gather(raw, parts, Given())[0])
 
 
 def parse_reference(raw: bytes) -> ReferenceValues:
