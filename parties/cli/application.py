@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from parties.cli import contract, evidence, keys, party, runs
+from parties.cli import collateral, contract, evidence, keys, party, runs
 from parties.cli.attest import attest
 from parties.cli.groups import SealroomGroup
+from parties.cli.references import write_references
 from parties.cli.verify import verify
 
 app = typer.Typer(
@@ -20,10 +21,15 @@ app = typer.Typer(
     epilog="Start with: sealroom demo",
 )
 
+evidence.app.command(
+    name="reference",
+    epilog="Example: sealroom evidence reference ra_config.json --format occlum --minimum-evaluation 19 -o enclave.json",
+)(write_references)
 app.add_typer(keys.app, name="keys")
 app.add_typer(contract.app, name="contract")
 app.add_typer(party.app, name="party")
 app.add_typer(evidence.app, name="evidence")
+app.add_typer(collateral.app, name="collateral")
 app.command(epilog="Example: sealroom attest enclave.example:7443 --contract contract.json -c party.toml")(attest)
 app.command(epilog="Example: sealroom status --config party.toml")(runs.status)
 app.command(epilog="Example: sealroom run patients_by_grade --wait")(runs.run)
