@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -73,6 +73,15 @@ def test_other_keys_stay_apart(how: str, one: str, other: str) -> None:
 )  # fmt: skip
 def test_what_is_no_key_links_nobody(how: str, blank: str) -> None:
     assert compared(pa.array([blank]), pair("a", "b", how)).to_pylist() == [None]
+
+
+def test_days_of_dates_and_timestamps_are_days_of_texts() -> None:
+    matched = pair("a", "b", "date")
+    moments = pa.array([datetime(2024, 2, 29, 23, 59, tzinfo=UTC), datetime(1969, 12, 31, 0, 1, tzinfo=UTC), None])
+    days = pa.array([date(2024, 2, 29), date(1969, 12, 31), None])
+    texts = pa.array(["29.2.2024", "19691231", "29.2.2023"])
+    for column in (moments.cast(pa.timestamp("us", tz="UTC")), days, texts):
+        assert compared(column, matched).to_pylist() == ["2024-02-29", "1969-12-31", None]
 
 
 def test_passes_link_who_is_left_and_ambiguous_keys_nobody() -> None:

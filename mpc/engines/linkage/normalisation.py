@@ -14,6 +14,17 @@ _LETTERS = {
 }  # fmt: skip
 """Letters that Unicode does not take apart into a plain one and an accent, in lower case."""
 
+_DATES = (
+    (r"^([0-9]{4})([0-9]{2})([0-9]{2})$", r"\1-\2-\3"),
+    (r"^([0-9]{1,2})[./-]([0-9]{1,2})[./-]([0-9]{4})$", r"\3-\2-\1"),
+    (r"^([0-9]{4})-([0-9])-", r"\1-0\2-"),
+    (r"^([0-9]{4}-[0-9]{2})-([0-9])$", r"\1-0\2"),
+)
+"""What dates are written like, in this order, and what becomes of them."""
+
+_MONTHS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+_DAY_US = 86_400_000_000
+
 _SPACE, _ASCII_END = 0x20, 0x80
 
 PHONE_DIGITS = (7, 15)
@@ -102,20 +113,25 @@ def _phone(column: pa.Array, country: str) -> pa.Array:
 
 def _date(column: pa.Array) -> pa.Array:
     """Return days as ``YYYY-MM-DD``; texts are like ``2026-01-31``, ``20260131``, or day first, ``31.1.2026``."""
-    if not pa.types.is_string(column.type):
-        return pc.strftime(column.cast(pa.date32()), format="%Y-%m-%d")
+    if pa.types.is_timestamp(column.type):
+        # By hand: Arrow's own way asks the system for time zones, and in a run there is no system.
+        moments = np.asarray(column.cast(pa.int64()).fill_null(0))
+        column = pa.array((moments // _DAY_US).astype(np.int32), mask=np.asarray(column.is_null())).cast(pa.date32())
+    if pa.types.is_date(column.type):
+        return column.cast(pa.utf8())
     texts = pc.utf8_trim_whitespace(column)
-    iso = pc.replace_substring_regex(texts, pattern=r"^([0-9]{4})-?([0-9]{2})-?([0-9]{2})$", replacement=r"\1-\2-\3")
-    texts = pc.replace_substring_regex(
-        iso, pattern=r"^([0-9]{1,2})[./-]([0-9]{1,2})[./-]([0-9]{4})$", replacement=r"\3-\2-\1"
+    for written, iso in _DATES:
+        texts = pc.replace_substring_regex(texts, pattern=written, replacement=iso)
+    shaped = pc.match_substring_regex(texts, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+    parts = pc.if_else(shaped, texts, "0000-00-00").fill_null("0000-00-00")
+    year, month, day = (
+        np.asarray(pc.utf8_slice_codeunits(parts, start, stop).cast(pa.int64()))
+        for start, stop in ((0, 4), (5, 7), (8, 10))
     )
-    for part in (r"^([0-9]{4})-([0-9])-", r"^([0-9]{4}-[0-9]{2})-([0-9])$"):
-        padded = r"\1-0\2-" if part.endswith("-") else r"\1-0\2"
-        texts = pc.replace_substring_regex(texts, pattern=part, replacement=padded)
-    whole = pc.if_else(pc.match_substring_regex(texts, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), texts, None)
-    days = pc.strftime(pc.strptime(whole, format="%Y-%m-%d", unit="s", error_is_null=True), format="%Y-%m-%d")
-    # A 31st of February is read as some day of March, which nobody wrote.
-    return pc.if_else(pc.equal(days, whole), days, None)
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    last = _MONTHS[np.minimum(month, 12)] + (leap & (month == 2))  # noqa: PLR2004 - February
+    is_day = (month >= 1) & (month < len(_MONTHS)) & (day >= 1) & (day <= last)
+    return pc.if_else(pa.array(is_day), texts, None)
 
 
 _MADE: dict[str, Callable[[pa.Array], pa.Array]] = {
