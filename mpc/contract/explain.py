@@ -10,6 +10,7 @@ from typing import Literal
 from mpc.canonical import digest_of
 from mpc.contract.diff import diff
 from mpc.contract.document import read_questions, strictest
+from mpc.contract.enclaves import forgers_of, program_of, waived_by
 from mpc.contract.page import (
     ROLES,
     ColumnLine,
@@ -23,7 +24,7 @@ from mpc.contract.page import (
 )
 from mpc.contract.terms import Computation, Contract
 from mpc.errors import Misconfigured
-from mpc.evidence.claims import SimulatedReference
+from mpc.evidence.claims import TpmReference
 from mpc.evidence.reference_values import ReferenceValues
 from mpc.questions import CheckedQuestion
 from mpc.questions.linkage import printed
@@ -213,21 +214,25 @@ def _enclave_page(reference: ReferenceValues, contract: Contract, party: str | N
         "boot": "the machine's boot chain measured the program and all that started before it",
         "self": "the program measured itself: this finds accidents, not adversaries",
     }[reference.measured_by]
-    if isinstance(reference, SimulatedReference):
-        forgers = "anybody: this is a simulation for trying things out, never for data that matters"
-    else:
-        issuer = "you yourself" if reference.issuer == party else _label(reference.issuer, contract)
-        forgers = (
-            f"{issuer}, whose certificate authority vouches for the TPM's key; whoever runs the machine, if the TPM is "
-            "one that the machine emulates" + ("" if reference.measured_by == "boot" else "; a changed program")
-        )
+    forgers = _tpm_forgers(reference, contract, party) if reference.format == "tpm" else forgers_of(reference)
     memory = (
         "the hardware hides its memory from whoever runs the machine"
         if reference.memory_protected
         else "whoever runs the machine can read its memory, and so every row"
     )
-    weak = reference.measured_by == "self" or not reference.memory_protected
-    return EnclavePage(reference.format, reference.code_digest, measured, forgers, memory, weak)
+    waived = waived_by(reference)
+    if waived:
+        memory += f"; accepted all the same: {', '.join(waived)}"
+    weak = reference.measured_by == "self" or not reference.memory_protected or bool(waived)
+    return EnclavePage(reference.format, program_of(reference), measured, forgers, memory, weak)
+
+
+def _tpm_forgers(reference: TpmReference, contract: Contract, party: str | None) -> str:
+    issuer = "you yourself" if reference.issuer == party else _label(reference.issuer, contract)
+    return (
+        f"{issuer}, whose certificate authority vouches for the TPM's key; whoever runs the machine, if the TPM is "
+        "one that the machine emulates" + ("" if reference.measured_by == "boot" else "; a changed program")
+    )
 
 
 def _validity(contract: Contract) -> tuple[str, ...]:

@@ -15,6 +15,11 @@ DOORS = {
         "mpc/evidence/tpm.py",
         "mpc/evidence/azure/verification.py",
         "mpc/evidence/nitro/verification.py",
+        "mpc/evidence/veracruz/verify.py",
+        "mpc/evidence/snp/verify.py",
+        "mpc/evidence/keystone/verify.py",
+        "mpc/evidence/intel/facts.py",
+        "mpc/evidence/enarx/verify.py",
     },
     "Chain": {"mpc/evidence/chain.py"},
 }
