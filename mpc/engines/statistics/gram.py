@@ -3,8 +3,9 @@
 Each column of a block of rows is cut into three slices of 20 bits (Ozaki, Ogita, Oishi and Rump 2012): products of
 slices are whole numbers below 2**40, so that sums of 2**12 of them are exact in double precision whatever the order,
 and one multiplication of matrices by BLAS gives them all. What is added up beyond a block is added in 64-bit integers,
-then in rationals. The result is that of values rounded to 2**-60 of the largest of their column, and nothing else: the
-same for any split of the rows into parties and batches, down to bits that no double holds.
+then in whole multiples of a power of two that is smaller than any product. The result is that of values rounded to
+2**-60 of the largest of their column, and nothing else: the same for any split of the rows into parties and batches,
+down to bits that no double holds.
 """
 
 from fractions import Fraction
@@ -23,6 +24,9 @@ _SLICE_BITS = 20
 _SLICES = 3
 _BLOCKS_MAX = 1 << 10
 """Blocks whose sums of up to 2**52 stay in 64 bits."""
+_LEAST_EXPONENT = -1074
+_PLACES = 2 * (_SLICE_BITS * _SLICES - _LEAST_EXPONENT)
+"""Binary places of the whole sums: products of the last bits of the smallest doubles have no more."""
 
 
 class Gram:
@@ -31,10 +35,10 @@ class Gram:
     def __init__(self, size: int) -> None:
         self.rows = 0
         self._size = size
-        self._exponents = np.full(size, -1074, np.int64)
+        self._exponents = np.full(size, _LEAST_EXPONENT, np.int64)
         self._sums = np.zeros((_SLICES * size, _SLICES * size), np.int64)
         self._blocks = 0
-        self._whole: Rationals = [[Fraction(0)] * size for _ in range(size)]
+        self._whole: Any = np.zeros((size, size), object)
 
     def add(self, columns: Floats) -> None:
         """Add rows of shape (n, size); ``Malformed`` if a value is not finite."""
@@ -44,14 +48,15 @@ class Gram:
 
     def merge(self, other: "Gram") -> None:
         """Add the rows of ``other``."""
-        mine, others = self.matrix(), other.matrix()
-        self._whole = [[a + b for a, b in zip(one, two, strict=True)] for one, two in zip(mine, others, strict=True)]
+        self._settle()
+        other._settle()  # noqa: SLF001 - of the same class
+        self._whole = self._whole + other._whole  # noqa: SLF001 - likewise
         self.rows += other.rows
 
     def matrix(self) -> Rationals:
         """Return X'X."""
         self._settle()
-        return [list(row) for row in self._whole]
+        return [[Fraction(value, 1 << _PLACES) for value in row] for row in self._whole.tolist()]
 
     def _add_block(self, block: Floats) -> None:
         largest = np.abs(block).max(axis=0, initial=0.0)
@@ -76,7 +81,7 @@ class Gram:
         self._blocks += 1
 
     def _settle(self) -> None:
-        """Move the integer sums into the rationals."""
+        """Move the sums of blocks into the whole."""
         if self._blocks == 0:
             return
         size = self._size
@@ -86,11 +91,11 @@ class Gram:
             for right in range(_SLICES):
                 part = sums[left * size : (left + 1) * size, right * size : (right + 1) * size]
                 total += part * (1 << _SLICE_BITS * (2 * _SLICES - 2 - left - right))
-        powers = [Fraction(2) ** int(exponent - _SLICE_BITS * _SLICES) for exponent in self._exponents]
-        self._whole = [
-            [known + total[i, j] * powers[i] * powers[j] for j, known in enumerate(row)]
-            for i, row in enumerate(self._whole)
-        ]
+        shifts = [int(exponent) - _LEAST_EXPONENT for exponent in self._exponents]
+        self._whole = self._whole + np.array(
+            [[cell << (shifts[i] + shifts[j]) for j, cell in enumerate(row)] for i, row in enumerate(total.tolist())],
+            object,
+        ).reshape(size, size)
         self._sums[:] = 0
         self._blocks = 0
 
