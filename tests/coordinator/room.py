@@ -310,7 +310,7 @@ class Room:
         self, name: str, plaintexts: list[bytes], *, mark_last: bool = True
     ) -> tuple[Header, DataKey, list[bytes], bytes]:
         member = self.members[name]
-        dataset = self.contract.datasets[0]
+        dataset = next(each for each in self.contract.datasets if name in each.owners)
         header, key = new_upload(
             contract=self.digest, dataset=dataset.name, sender=name, schema_digest=schema_digest(dataset),
             mapping_digest=sha256(b"mapping"), random=os.urandom,

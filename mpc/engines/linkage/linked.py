@@ -76,9 +76,10 @@ def _side(checked: CheckedLinkage, place: int, tables: Mapping[str, tuple[Table,
     passes = [[_Key(pair, place) for pair in each.columns] for each in checked.link.passes]
     names = {linked: column for linked, (of, column) in checked.columns.items() if of == dataset.name}
     subject = [dataset.subject.column] if dataset.subject.column is not None else []
+    needed = list(dict.fromkeys([*names.values(), *subject, *(key.name for each in passes for key in each)]))
     sizes, batches = [], []
     for table in owned:
-        own = list(table.batches())
+        own = [batch.select(needed) for batch in table.batches()]
         sizes.append(sum(batch.num_rows for batch in own))
         batches += own
     keys = tuple(
