@@ -20,6 +20,7 @@ from mpc.evidence.open_enclave.layout import malformed
 
 ENDORSEMENTS_MAX_BYTES = 512 << 10
 _SGX_ITEMS, _TDX_ITEMS = 9, 7
+_DER = b"\x30"  # the tag of a SEQUENCE; a list in hex begins with another digit
 _LISTS = frozenset({"pck_crl", "root_ca_crl"})
 _SGX, _TDX = 2, 0x81
 _TDX_HEADER = 8 + 16 * _TDX_ITEMS
@@ -107,15 +108,8 @@ def _without_header(raw: bytes) -> bytes:
 
 
 def _text(item: bytes) -> bytes:
-    # DER says itself how long it is, and a text's NUL is not part of it; the reader of the item checks the rest.
-    return item[:-1] if item[-1:] == b"\0" and not item.startswith(b"0\x82") else _der(item)
-
-
-def _der(item: bytes) -> bytes:
-    if not item.startswith(b"0\x82"):
-        return item
-    size = 4 + int.from_bytes(item[2:4], "big")
-    return item[:size] if item[size:] in {b"", b"\0"} else item
+    # A text's NUL is no part of it. DER says itself how long it is, and its reader knows of the NUL.
+    return item if item[:1] == _DER else item.removesuffix(b"\0")
 
 
 def _words(*numbers: int) -> bytes:
@@ -142,4 +136,4 @@ def collateral_file(raw: bytes) -> bytes:
 
 
 def _in_json(name: str, item: bytes) -> str:
-    return item.hex() if name in _LISTS and item.startswith(b"0\x82") else item.decode("ascii")
+    return item.hex() if name in _LISTS and item[:1] == _DER else item.decode("ascii")
