@@ -7,9 +7,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from mpc.evidence.checks import NotBelieved
 from mpc.evidence.claims import Claims
-from mpc.evidence.enarx import FORMAT, parse_request
+from mpc.evidence.der import OCTET_STRING, encode, sequence_of
+from mpc.evidence.enarx import FORMAT, EnarxReference, parse_request
 from mpc.evidence.verdict import examine
-from tests.evidence.enarx_forge import sgx_request
+from tests.evidence.enarx_forge import list_of, request, sgx_request
 from tests.evidence.intel_forge import FORGE, NOW, PLATFORM_CA, ROOT_DER, IntelForge, level
 from tests.evidence.snp_forge import ec_key
 
@@ -79,3 +80,34 @@ def test_the_careful_defaults(changed: dict[str, Any], name: str) -> None:
     verdict = examine(raw, at=NOW, roots=[ROOT_DER])
     assert verdict.refusal is not None
     assert (verdict.refusal.code, verdict.stage) == (f"evidence.{name}", "appraise")
+
+
+def test_a_quote_of_a_td_is_no_keep_s() -> None:
+    key = ec_key("enclave", ec.SECP256R1)
+    quote = FORGE.quote(version=4, tee=0x81)
+    value = sequence_of(encode(OCTET_STRING, quote), list_of())
+    assert refused("quote_body", request("sgx", value, key, algorithm="sha256")).startswith("wrong kind of quote")
+
+
+def failing(wanted: dict[str, Any], **body: Any) -> list[str]:
+    policy = EnarxReference.model_validate({
+        "format": "enarx", "sgx": {"hash": ("e1" * 32,)} | wanted, "snp": None, "accepted": (),
+        "measured_by": "hardware", "memory_protected": True,
+    })  # fmt: skip
+    _, checks = FORMAT.compare(believe(sgx_request(FORGE, body=body)), policy)
+    return [check.name for check in checks if not check.passed]
+
+
+def test_features_and_saved_state_are_those_that_the_policy_lists() -> None:
+    provisioning = {"attributes": "1500000000000000"}
+    assert failing({}, **provisioning) == []
+    assert failing({"features": ("KSS",)}, **provisioning) == ["features"]
+    assert failing({"features": ("KSS", "ProvisioningKey")}, **provisioning) == []
+    assert failing({"features": ("KSS",)}, attributes="0700000000000000") == ["features"]
+    assert failing({"misc_select": ("EXINFO",)}, misc_select=b"\2\0\0\0") == ["misc_select"]
+    assert failing({"misc_select": ("EXINFO",)}, misc_select=b"\1\0\0\0") == []
+
+
+def test_an_enclave_is_at_least_as_new_as_the_policy_says() -> None:
+    assert failing({"enclave_security_version": 2, "enclave_product_id": 3}) == []
+    assert failing({"enclave_security_version": 3, "enclave_product_id": 4}) == ["isvprodid", "isvsvn"]
