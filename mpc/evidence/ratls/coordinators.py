@@ -10,17 +10,47 @@ whose record holds deterministic CBOR::
 The transcript is that of the purpose ``boot`` with ``NOT_FRESH`` in place of a nonce, so that it passes for no answer.
 """
 
+from dataclasses import fields
+from typing import Self
+
 from cryptography import x509
 
 from mpc.canonical import labelled_cbor, parse_labelled_cbor, sha256
 from mpc.errors import Malformed
 from mpc.evidence.binding import VERSION, Transcript
 from mpc.evidence.claims import Attestation
-from mpc.evidence.ratls.interoperable import EXTENSION_MAX_BYTES, read_wrapped, wrapped_extension
+from mpc.evidence.ratls.interoperable import (
+    EXTENSION_MAX_BYTES,
+    claims_for_digest,
+    read_wrapped,
+    report_data_for,
+    wrapped_extension,
+)
 
 LABEL = "sealroom certificate evidence"
 MEDIA_TYPE = "application/vnd.sealroom.certificate-evidence+cbor"
 NOT_FRESH = sha256(b"sealroom certificate evidence is not fresh")
+
+
+class InteroperableTranscript(Transcript):
+    """The transcript of a certificate in the interoperable form: its report data carries claims of the TLS key only.
+
+    So it names no purpose, nonce or receipt key, and passes for the answer to no party.
+    """
+
+    @classmethod
+    def of(cls, transcript: Transcript) -> Self:
+        """Return the like of ``transcript`` for its TLS key."""
+        return cls(*(getattr(transcript, field.name) for field in fields(Transcript)))
+
+    @property
+    def claims(self) -> bytes:
+        """What stands beside the quote, in CBOR."""
+        return claims_for_digest(self.spki)
+
+    def report_data(self) -> bytes:
+        """Return the 64 bytes that carry ``claims``."""
+        return report_data_for(self.claims)
 
 
 def certificate_transcript(spki: bytes, receipt_key: bytes) -> Transcript:

@@ -89,7 +89,12 @@ def key_hash_matches(entry: bytes, spki: bytes) -> bool:
 
 def claims_for(spki: bytes, nonce: bytes | None = None) -> bytes:
     """Return the claims of a key, given as its DER SubjectPublicKeyInfo: what a quote's report data is to carry."""
-    claims: dict[str, bytes] = {PUBKEY_HASH: cbor2.dumps([1, sha256(spki)], canonical=True)}
+    return claims_for_digest(sha256(spki), nonce)
+
+
+def claims_for_digest(spki_sha256: bytes, nonce: bytes | None = None) -> bytes:
+    """Return the claims of a key, given as the SHA-256 of its DER SubjectPublicKeyInfo."""
+    claims: dict[str, bytes] = {PUBKEY_HASH: cbor2.dumps([1, spki_sha256], canonical=True)}
     if nonce is not None:
         claims[NONCE] = nonce
     return cbor2.dumps(claims, canonical=True)

@@ -21,7 +21,12 @@ from mpc.evidence import parse_and_verify
 from mpc.evidence.binding import Transcript, parse_transcript
 from mpc.evidence.chain import certificates_of, parse_certificate
 from mpc.evidence.claims import Attestation
-from mpc.evidence.ratls.coordinators import NOT_FRESH, certificate_transcript, read_attestation_extension
+from mpc.evidence.ratls.coordinators import (
+    NOT_FRESH,
+    InteroperableTranscript,
+    certificate_transcript,
+    read_attestation_extension,
+)
 from mpc.evidence.ratls.interoperable import (
     ENDORSEMENTS,
     EVIDENCE,
@@ -37,6 +42,8 @@ from mpc.evidence.ratls.interoperable import (
     report_data_for,
     wrapped_extension,
 )
+from mpc.evidence.verdict import examine
+from tests.evidence.intel_forge import FORGE, NOW, ROOT_DER, enclave_report, td_report
 
 QUOTE = bytes(range(256)) * 4
 AT = datetime(2026, 6, 1, tzinfo=UTC)
@@ -168,3 +175,53 @@ def test_evidence_over_the_limit_of_a_handshake_is_left_out() -> None:
 
     (der,) = certificates_of(InstanceKeys.generate(Talkative()).tls.certificate)
     assert parse_certificate(der).extension(MESSAGE_WRAPPER) is None
+
+
+class FalseMachine:
+    """An attester whose quotes a false Intel vouches for."""
+
+    def __init__(self, form: str) -> None:
+        self.format = form
+
+    def measure(self, code_digest: bytes) -> None:
+        raise NotImplementedError
+
+    def attest(self, transcript: Transcript) -> Attestation:
+        report_data = transcript.report_data()
+        if self.format == "sgx":
+            quote = FORGE.quote(enclave_report(report_data=report_data), version=3, tee=0)
+        else:
+            quote = FORGE.quote(td_report(report_data=report_data), behind=bytes(100))
+        return Attestation(self.format, quote, (), transcript.to_bytes())
+
+
+@needs_openssl
+@pytest.mark.parametrize("form", ["sgx", "tdx"])
+def test_a_coordinator_on_intels_hardware_has_a_certificate_that_other_verifiers_accept(form: str) -> None:
+    keys = InstanceKeys.generate(FalseMachine(form))
+    (der,) = certificates_of(keys.tls.certificate)
+    seen = openssl_sees(der)
+    assert MESSAGE_WRAPPER not in seen
+    # the form as such, by hand: tag, two byte strings, the hash of the key, the report data
+    assert seen[EVIDENCE].startswith(bytes.fromhex("d9ea60 82 59"))
+    length = int.from_bytes(seen[EVIDENCE][5:7])
+    quote, rest = seen[EVIDENCE][7 : 7 + length], seen[EVIDENCE][7 + length :]
+    claims = rest[2:]
+    assert rest[:2] == bytes([0x58, len(claims)])
+    assert claims.endswith(b"\x58\x24\x82\x01\x58\x20" + keys.tls.spki)
+    at = 48 + (320 if form == "sgx" else 520)
+    assert quote[at : at + 64] == hashlib.sha256(claims).digest() + bytes(32)
+    # and whole, by the verifier
+    verdict = examine(
+        keys.tls.certificate, at=NOW, format="ra-tls", endorsements=[FORGE.collateral(form.upper())], roots=[ROOT_DER]
+    )
+    assert verdict.accepted, verdict.refusal
+
+
+def test_the_evidence_of_a_certificate_passes_for_the_answer_to_no_party() -> None:
+    transcript = certificate_transcript(b"key", bytes(32))
+    claimed = InteroperableTranscript.of(transcript)
+    assert claimed.to_bytes() == transcript.to_bytes()
+    assert claimed.report_data() != transcript.report_data()
+    asked = dataclasses.replace(transcript, nonce=bytes(range(32)))
+    assert asked.report_data() not in {claimed.report_data(), transcript.report_data()}
