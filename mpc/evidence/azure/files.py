@@ -33,6 +33,7 @@ _QUOTE = ("tpm_quote", "quote")
 _TD_QUOTE = ("td_quote", "tdx_quote")
 _CERTIFICATES = ("vcek_pem", "vcek", "ak_certificate", "ak_cert", "ak_certificate_der", "ak_intermediates")
 _LONG_SEQUENCE, _LONG_HEADER_BYTES = b"\x30\x82", 4  # of 256 to 65535 bytes (X.690, 8.1.3.5)
+_AK_SUBJECT = ".ConfidentialVM.Azure.windows.net"
 _SIGNATURE_SCHEMES = (b"\x00\x14", b"\x00\x16")
 
 
@@ -47,8 +48,10 @@ def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[AzureEvide
 
 
 def is_azure(raw: bytes) -> bool:
-    """Tell whether ``raw`` is such JSON."""
+    """Tell whether ``raw`` is such JSON, or the certificate of a vTPM's key."""
     try:
+        if raw[:2] == _LONG_SEQUENCE:
+            return parse_certificate(unpadded(raw)[0]).subject_text.endswith(_AK_SUBJECT)
         parse(raw)
     except Malformed:
         return False

@@ -21,15 +21,14 @@ _WHAT = "the attestation result is not believed"
 
 
 def is_result(raw: bytes) -> bool:
-    """Tell whether ``raw`` is a result, signed or not."""
-    if is_claims_set(raw):
-        return True
+    """Tell whether ``raw`` is a result, signed or not; no other format comes as a token."""
     if not is_token(raw):
-        return False
+        return is_claims_set(raw)
     try:
-        return is_claims_set(parse_token(raw).payload)
+        parse_token(raw)
     except Malformed:
         return False
+    return True
 
 
 def parse(raw: bytes) -> AttestationResult:
