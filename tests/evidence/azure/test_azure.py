@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mpc.canonical import sha256
+from mpc.canonical import canonical_json, sha256
 from mpc.errors import Malformed
 from mpc.evidence import intel, snp
 from mpc.evidence.azure import AzureReference, parse, verify
@@ -20,7 +20,7 @@ from mpc.evidence.azure.layout import parse_report_of_paravisor
 from mpc.evidence.azure.verification import PINNED, VTPM_PINNED
 from mpc.evidence.checks import NotBelieved
 from mpc.evidence.claims import Claims, Given
-from mpc.evidence.verdict import Verdict, examine, show
+from mpc.evidence.verdict import Verdict, examine, parse_reference, show
 from tests.evidence.azure.azure_forge import BOOTED, CODE, NONCE, PCRS, AzureForge, base64url, jwk
 from tests.evidence.snp_forge import MEASUREMENT, NOW, YEAR, SnpForge, rsa_key
 from tests.evidence.tpm_forge import Issuer, selection
@@ -384,6 +384,11 @@ def test_a_vm_that_is_as_the_contract_says_is_accepted_and_measured_by_its_boot(
     assert verdict.claims is not None
     assert verdict.claims.measured_by == "boot"
     assert failed(reference(ak_endorsed=True), RIGHT, FORGE.certificate()) == []
+
+
+def test_a_reference_is_written_and_read_as_a_contract_writes_it() -> None:
+    for wanted in (reference(), td_reference(hardware={"accepted": ("debug", "tcb:OutOfDate")})):
+        assert parse_reference(canonical_json(wanted)) == wanted
 
 
 def test_each_value_that_the_contract_names_is_compared() -> None:

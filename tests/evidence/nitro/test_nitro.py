@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mpc.canonical import sha256
+from mpc.canonical import canonical_json, sha256
 from mpc.errors import Malformed
 from mpc.evidence.appraisal import Exceptions, assess_attestation
 from mpc.evidence.binding import Transcript
 from mpc.evidence.claims import Attestation, Given, TpmReference
 from mpc.evidence.nitro import NitroReference, parse
 from mpc.evidence.nitro.verification import PINNED
-from mpc.evidence.verdict import Verdict, examine, show
+from mpc.evidence.verdict import Verdict, examine, parse_reference, show
 from tests.evidence.nitro.nitro_forge import ES384, NOW, PCRS, NitroForge, certify, new_key
 from tests.vectors import assert_as_expected, entries, judge, named, needs_vectors, read
 
@@ -294,6 +294,7 @@ def test_each_register_that_a_reference_names_has_to_be_equal(index: int) -> Non
     if index > 2:
         assert judged(raw, references=[reference(**{f"pcr{index}": None})]).accepted
     assert judged(FORGE.document(PAYLOAD), references=[reference()]).accepted
+    assert parse_reference(canonical_json(reference())) == reference()
     assert not judged(FORGE.document(PAYLOAD), references=[reference()], roots=[]).accepted
 
 
