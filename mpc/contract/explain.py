@@ -186,6 +186,15 @@ def _parameter(parameter: Parameter) -> str:
     return f"${parameter.name}: {parameter.description}; the analyst chooses {domain}"
 
 
+_METHOD_RULES = (
+    "as many subjects lie on either side of a quantile, and have the event or leave at a step of a survival curve",
+    "a model has at least 10 residual degrees of freedom and as many subjects in each level of a category",
+    "a model has parameters for at most 33 % of its rows and of its events",
+    "a concentration is told only where no two subjects make up more than 90 % of the whole",
+)
+"""What holds for statistical methods whatever the owners ask; the numbers are those of the disclosure rules."""
+
+
 def _rules(contract: Contract) -> tuple[str, ...]:
     rules = strictest(contract)
     zeros = (
@@ -202,6 +211,7 @@ def _rules(contract: Contract) -> tuple[str, ...]:
         "where several parties bring subjects of one kind, as many must be left without any single party's rows",
         zeros,
         "cells from which a withheld one could be worked out are withheld too",
+        *(_METHOD_RULES if any(each.question.kind != "sql" for each in contract.computations) else ()),
         f"released numbers are rounded to {many(rules.significant_digits, 'significant digit')}",
         "every withheld cell is reported with its rule, never with its value",
         f"these are the strictest of what the owners ask: {'; '.join(stated)}",

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mpc.contract.explain import _METHOD_RULES
 from mpc.disclosure import Release, control
 from mpc.disclosure.release import STATBARNS
-from mpc.disclosure.rules import RULES
+from mpc.disclosure.rules import RULES, dominance, models
 from mpc.disclosure.rules.coverage import COVERED, SIZED, WEIGHED
 from mpc.results import Contributors, Largest, Measure, MeasureKind, ModelSize, RawResult, RawTable
 
@@ -136,6 +137,13 @@ def test_dominance(rules: Make, total: float, first: float, second: float, shown
     if not shown:
         both = largest.first + largest.second
         assert float((total - both)[0]) < 0.1 * first or float(both[0]) > 0.9 * total
+
+
+def test_the_numbers_of_the_rules_are_those_that_people_read() -> None:
+    told = " ".join(_METHOD_RULES)
+    assert f"at least {models.FREEDOM_MIN} residual degrees of freedom" in told
+    assert f"at most {models.PARAMETERS_A_THOUSAND_MAX / 10:g} % of its rows" in told
+    assert f"more than {100 * dominance.NK_MAX:g} % of the whole" in told
 
 
 def test_public_data_have_nobody_to_protect(rules: Make) -> None:

@@ -8,7 +8,8 @@ import pytest
 from mpc.contract.terms import Contract
 from mpc.disclosure.release import Release, ReleasedMeasure, ReleasedTable, Withheld, failed_release
 from mpc.errors import Forbidden
-from mpc.evidence.claims import ReferenceValues, SimulatedReference, TpmReference
+from mpc.evidence.claims import SimulatedReference, TpmReference
+from mpc.evidence.reference_values import ReferenceValues
 from parties.report.building import build_report
 from parties.report.view import Cell, trust_of
 from scenarios.breast_cancer import scenario
