@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check format protos bench nist clean help
+.PHONY: demo test check format protos bench bench-methods nist clean help
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ protos: $(INSTALLED) ## regenerate mpc/wire from protos/
 
 bench: $(INSTALLED) ## speed and memory, against Arrow Flight in the same run
 	$(BIN)/python benchmarks/pipeline.py
+
+bench-methods: $(INSTALLED) ## statistical methods on 10 million rows, against statsmodels, scipy and scikit-learn
+	$(BIN)/python benchmarks/methods.py
 
 nist: $(INSTALLED) ## the digits of NIST's certified values, into docs/numerics.md
 	$(BIN)/python benchmarks/nist.py

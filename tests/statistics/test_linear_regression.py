@@ -221,6 +221,17 @@ def test_every_coefficient_has_its_levels_subjects_behind_it() -> None:
     assert size.without["north"].smallest_level == min(data["g"][120:].count(level) for level in "abc")
 
 
+def test_an_effect_of_a_party_is_that_partys_alone() -> None:
+    data = drawn(200, 6)
+    found = fit(of_people(), data, "linear", formula="y ~ x", parties="effects", parts=[range(120), range(120, 200)])
+    assert hidden(found, "coefficients") == {False}
+    (behind,) = found.tables[0].contributors["estimate"]
+    place = found.tables[0].data.column("term").to_pylist().index("party[south]")
+    assert {behind.total[place], *(left[place] for left in behind.without.values())} == {80}
+    few = fit(of_people(), data, "linear", formula="y ~ x", parties="effects", parts=[range(191), range(191, 200)])
+    assert hidden(few, "coefficients") == {True}
+
+
 def test_shared_subjects_count_once() -> None:
     data = drawn(60, 6) | {"pid": [f"p{i % 20}" for i in range(60)]}
     found = fit(of_people("shared"), data, "linear", formula="y ~ x", parts=[range(30), range(30, 60)])

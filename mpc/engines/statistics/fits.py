@@ -116,13 +116,15 @@ class Study:
             (one,) = folded.tallies.contributors(None, self._numbers(owners, same), len(same))
             found.update({cell: (one, place) for place, cell in enumerate(same)})
         rows = [found[cell] for cell in cells]
-        domain, parties = rows[0][0].domain, rows[0][0].without
-        return (
-            Contributors(
-                domain, np.array([one.total[i] for one, i in rows], np.int64),
-                {party: np.array([one.without[party][i] for one, i in rows], np.int64) for party in parties},
-            ),
-        )  # fmt: skip
+        parties = rows[0][0].without
+        total = np.array([one.total[i] for one, i in rows], np.int64)
+        # A party's effect is by its question of that party alone, so nothing is taken away from its rows.
+        alone = np.array([any(name == PARTY for name, _ in cell) for cell in cells], np.bool_)
+        without = {
+            party: np.where(alone, total, np.array([one.without[party][i] for one, i in rows], np.int64))
+            for party in parties
+        }
+        return (Contributors(rows[0][0].domain, total, without),)
 
     def _numbers(self, owners: Sequence[str], cells: Sequence[Cell]) -> Codes:
         codes = np.arange(self.groups.count)
