@@ -8,6 +8,7 @@ import typer
 from parties.cli import collateral, contract, evidence, keys, party, runs
 from parties.cli.attest import attest
 from parties.cli.groups import SealroomGroup
+from parties.cli.keystone import measure_keystone
 from parties.cli.references import write_references
 from parties.cli.verify import verify
 
@@ -25,6 +26,9 @@ evidence.app.command(
     name="reference",
     epilog="Example: sealroom evidence reference ra_config.json --format occlum --minimum-evaluation 19 -o enclave.json",
 )(write_references)
+evidence.app.command(
+    name="measure-keystone", epilog="Example: sealroom evidence measure-keystone loader.bin eyrie-rt attestor"
+)(measure_keystone)
 app.add_typer(keys.app, name="keys")
 app.add_typer(contract.app, name="contract")
 app.add_typer(party.app, name="party")

@@ -37,6 +37,8 @@ def test_the_sample_parses_and_all_that_it_leaves_out_is_careful() -> None:
 
 
 _COMPANIONS = {
+    "intel": "[collateral]\n",
+    "amd": "[collateral]\n",
     "accept_self_measured": "[trust]\n",
     "accept_visible_memory": "[trust]\n",
     "database": '[datasets.patients]\ntable = "t"\n',
@@ -52,7 +54,7 @@ def test_what_stands_in_the_comments_of_the_sample_is_true_as_well() -> None:
     for line in commented:
         companion = _COMPANIONS.get(line.split(" ")[0], '[datasets.patients]\nsource = "a"\n[datasets.patients.read]\n')
         parse_config(f"{LEAST}{companion}{line}\n".encode(), folder=Path())
-    assert len(commented) == 12
+    assert len(commented) == 14
 
 
 def test_a_typing_error_is_met_with_section_line_and_the_nearest_setting() -> None:

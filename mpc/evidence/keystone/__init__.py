@@ -9,7 +9,7 @@ from mpc.evidence.keystone.keys import is_keys, read_keys
 from mpc.evidence.keystone.layout import KeystoneReport, describe, parse, whole_file
 from mpc.evidence.keystone.measurement import measure
 from mpc.evidence.keystone.reference import KeystoneReference, compare, roots
-from mpc.evidence.keystone.verify import TEST_DEVICE_KEY, anchor, careful, verify
+from mpc.evidence.keystone.verify import TEST_DEVICE_KEY, anchor, anchors_in, careful, verify
 
 __all__ = ["FORMAT", "KeystoneReference", "KeystoneReport", "measure"]
 
@@ -30,5 +30,5 @@ def _gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[KeystoneR
 FORMAT = Format(
     "keystone", _recognises, parse, _gather, verify, compare, describe, roots, careful,
     # Not trusted: it lets a report by the published key be told from one by nobody, and `careful` refuses it.
-    pinned=(anchor(TEST_DEVICE_KEY),), document=read_keys,
+    pinned=(anchor(TEST_DEVICE_KEY),), anchors=anchors_in, document=read_keys,
 )  # fmt: skip

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from hmac import compare_digest
 
+from mpc.errors import Malformed
 from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Check, Claims
-from mpc.evidence.keystone.ed25519_sha3 import verifies
+from mpc.evidence.keystone.ed25519_sha3 import KEY_BYTES, verifies
 from mpc.evidence.keystone.layout import KeystoneReport
 
 FORMAT = "keystone"
@@ -25,6 +26,21 @@ _ANCHOR = b"keystone device key "  # anchors of all formats may lie in one list,
 def anchor(device_key: bytes) -> bytes:
     """Return the trust anchor that a device's key is."""
     return _ANCHOR + device_key
+
+
+def anchors_in(file: bytes) -> tuple[bytes, ...]:
+    """Return the anchor in a file: a device's public key, 32 bytes or as many in hex; or raise ``Malformed``."""
+    try:
+        key = file if len(file) == KEY_BYTES else bytes.fromhex(file.decode("ascii"))
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise Malformed(
+            "evidence.root", "the trust anchor is malformed", why="it is no device key of Keystone",
+            remedy="give the device's public key", field="root", expected="32 bytes, or as many in hex",
+            found=f"{len(file)} bytes",
+        )  # fmt: skip
+    return (anchor(key),)
 
 
 def verify(report: KeystoneReport, endorsements: Sequence[bytes], *, roots: Sequence[bytes], at: datetime) -> Claims:

@@ -116,6 +116,18 @@ def test_each_check_refuses_what_only_it_sees() -> None:
     assert [check.name for check in checks if not check.passed] == ["trusted_device"]
 
 
+def test_a_device_key_in_a_file_is_an_anchor() -> None:
+    key = FORGE.device.public
+    for file in (key, key.hex().encode(), key.hex().encode() + b"\n"):
+        assert examine(FORGE.report(), at=NO_TIME, roots=[file]).accepted
+    for other in (Key.of("other").public, TEST_DEVICE_KEY):
+        assert not examine(FORGE.report(), at=NO_TIME, roots=[other]).accepted
+    for neither in (b"", key[:-1], b"zz" * 32, key.hex().encode()[:-2]):
+        verdict = examine(FORGE.report(), at=NO_TIME, roots=[neither])
+        assert verdict.refusal is not None
+        assert verdict.refusal.code == "evidence.root"
+
+
 def test_visible_memory_is_an_exception_that_somebody_has_to_name() -> None:
     verdict = examine(FORGE.report(), at=NO_TIME, references=[reference()])
     assert verdict.refusal is not None
