@@ -29,6 +29,7 @@ _MEDIA_TYPE = re.compile(
 )
 _ALL_INDICATORS = sum(Indicator)
 _LIST = "list"
+_TUNNELS: Final = {True: "#cmw-c2j-tunnel", False: "#cmw-j2c-tunnel"}  # in JSON, in CBOR
 
 Serialization = Literal["cbor", "json"]
 
@@ -87,7 +88,7 @@ def _wrapper(value: object, *, text: bool) -> Wrapper:
             raise malformed("it is neither a record nor a collection")
 
 
-def _record(parts: list[Any], *, text: bool) -> Record:
+def _record(parts: list[Any], *, text: bool) -> Wrapper:
     match parts:
         case [type_, value, *rest] if len(rest) <= 1:
             pass
@@ -97,7 +98,17 @@ def _record(parts: list[Any], *, text: bool) -> Record:
         value = decoded(value.encode(errors="replace"))
     if not isinstance(value, bytes):
         raise malformed("the value of a record is no text of bytes")
+    if type_ == _TUNNELS[text] and not rest:
+        return _tunnelled(value, text=not text)
     return Record(_type(type_), value, _indicator(rest[0]) if rest else None)
+
+
+def _tunnelled(value: bytes, *, text: bool) -> Wrapper:
+    """Return the wrapper of the other spelling that a record holds, so that a collection may mix both (3.4)."""
+    wrapper, spelled = parse_wrapper(value)
+    if spelled != ("json" if text else "cbor"):
+        raise malformed("a tunnel holds a wrapper of the spelling that it stands in")
+    return wrapper
 
 
 def _type(spelled: object) -> str | int:

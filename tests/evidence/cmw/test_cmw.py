@@ -101,6 +101,22 @@ def test_a_tag_is_a_record_of_a_content_format() -> None:
         to_json(BOTH)
 
 
+def test_a_collection_may_mix_both_spellings_through_tunnels() -> None:
+    inside = base64.urlsafe_b64encode(to_cbor(BOTH)).rstrip(b"=").decode()
+    outer = json.dumps({"a": ["#cmw-c2j-tunnel", inside], "b": [EAT, "eA"]}).encode()
+    assert parse_wrapper(outer) == (Collection({"a": BOTH, "b": Record(EAT, b"x")}), "json")
+    assert parse_wrapper(cbor2.dumps({1: ["#cmw-j2c-tunnel", outer]})) == (
+        Collection({1: Collection({"a": BOTH, "b": Record(EAT, b"x")})}), "cbor",
+    )  # fmt: skip
+    for raw in (
+        json.dumps(["#cmw-j2c-tunnel", inside]).encode(), cbor2.dumps(["#cmw-c2j-tunnel", to_cbor(BOTH)]),
+        cbor2.dumps(["#cmw-j2c-tunnel", to_cbor(BOTH)]), cbor2.dumps(["#cmw-j2c-tunnel", outer, 1]),
+        json.dumps(["#cmw-c2j-tunnel", "AA"]).encode(),
+    ):  # fmt: skip
+        with pytest.raises(Malformed):
+            parse_wrapper(raw)
+
+
 WRONG: dict[str, object] = {
     "nothing": None,
     "a number": 7,
