@@ -104,7 +104,7 @@ def _record(parts: list[Any], *, text: bool) -> Wrapper:
 
 
 def _tunnelled(value: bytes, *, text: bool) -> Wrapper:
-    """Return the wrapper of the other spelling that a record holds, so that a collection may mix both (3.4)."""
+    """Return the wrapper of the other spelling that a record holds, so that one may mix both (earlier drafts)."""
     wrapper, spelled = parse_wrapper(value)
     if spelled != ("json" if text else "cbor"):
         raise malformed("a tunnel holds a wrapper of the spelling that it stands in")

@@ -28,6 +28,7 @@ class Indicator(IntFlag):
     ENDORSEMENTS = 2
     EVIDENCE = 4
     ATTESTATION_RESULTS = 8
+    APPRAISAL_POLICY = 16
 
 
 @dataclass(frozen=True)

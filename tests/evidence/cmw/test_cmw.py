@@ -67,7 +67,7 @@ def test_the_records_of_a_real_collection() -> None:
 
 
 _types = st.sampled_from([EAT, "application/vnd.a+json", "text/plain; charset=utf-8", 0, 263, 0xFFFF])
-_records = st.builds(Record, _types, st.binary(max_size=20), st.none() | st.integers(1, 15).map(Indicator))
+_records = st.builds(Record, _types, st.binary(max_size=20), st.none() | st.integers(1, 31).map(Indicator))
 _labels = st.text(min_size=1, max_size=5).filter(lambda text: text != "__cmwc_t")
 
 
@@ -132,7 +132,7 @@ WRONG: dict[str, object] = {
     "a value that is text": [EAT, "text"],
     "a value that is a number": [EAT, 1],
     "an indicator of nothing": [EAT, b"", 0],
-    "an unknown indicator": [EAT, b"", 16],
+    "an unknown indicator": [EAT, b"", 32],
     "an indicator that is true": [EAT, b"", True],
     "an empty collection": {},
     "a collection of a type alone": {"__cmwc_t": "1.2.3"},
