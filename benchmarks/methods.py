@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import descriptive
 import numpy as np
 import pyarrow as pa
+import survival
 
 from mpc.engines.statistics import run_statistics
 from mpc.questions.statistics import check_statistics
@@ -59,11 +60,11 @@ class Case:
 
 def column(name: str) -> Column:
     """Return a column of the rows that ``drawn`` makes."""
-    kinds: dict[str, ColumnType] = {"g": "category", "event": "boolean", "n": "integer"}
+    kinds: dict[str, ColumnType] = {"g": "category", "event": "boolean", "n": "integer", "days": "integer"}
     kind = kinds.get(name, "float")
     return Column(
         name=name, description=name, type=kind, precision=None, scale=None, unit=None, nullable=False, missing=(),
-        minimum={"n": "0", "w": "0.1"}.get(name), maximum=None, filterable=True, identifier=False,
+        minimum={"n": "0", "w": "0.1", "days": "1"}.get(name), maximum=None, filterable=True, identifier=False,
         codes=tuple(Code(value=code, label=code) for code in GROUPS) if kind == "category" else (),
     )  # fmt: skip
 
@@ -89,6 +90,7 @@ def drawn(rows: int, seed: int, columns: tuple[str, ...]) -> pa.RecordBatch:
     made["w"] = draw.uniform(0.5, 2.0, rows)
     made["event"] = draw.random(rows) < 1 / (1 + np.exp(-signal))
     made["n"] = draw.poisson(np.exp(np.clip(0.3 * signal, -4, 4)) * draw.gamma(2, 0.5, rows))
+    made["days"] = np.ceil(draw.exponential(600 * np.exp(-np.clip(0.2 * signal, -4, 4)))).clip(1, 3650).astype(int)
     schema = arrow_schema(dataset(columns))
     return pa.record_batch([pa.array(made[field.name], field.type) for field in schema], schema=schema)
 
@@ -155,6 +157,8 @@ def counts(kind: str) -> Callable[["DataFrame"], Found]:
 def model(formula: str, **arguments: str) -> dict[str, tuple[str, ...]]:
     """Return the arguments of a regression."""
     plain = {"formula": formula, "parties": "pooled", "confidence": "0.95", **arguments}
+    if "errors" in plain:
+        plain["residuals"] = "none"
     return {name: (value,) for name, value in plain.items()}
 
 
@@ -188,7 +192,7 @@ CASES: Mapping[str, Case] = {
         "negative_binomial", model(f"n ~ {TERMS}"), ("n", *FEW), "coefficients", "estimate", counts("negativebinomial")
     ),
     **{name: Case(*case) for name, case in descriptive.CASES.items()},
-    **{name: Case(*case) for name, case in descriptive.CASES.items()},
+    **{name: Case(*case) for name, case in survival.CASES.items()},
 }  # fmt: skip
 """By name; several with one method are several ways to ask it, or several libraries to compare with."""
 

@@ -4,7 +4,7 @@ A row is at risk at time t when it entered before t and stayed until t or longer
 no later than it enters is never at risk and takes no part.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -102,40 +102,48 @@ class Times:
         return Times(np.zeros(0), *(np.zeros(0, np.int64) for _ in range(3)))
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """Distinct pairs of group and time, ascending, with how many leave, have the event and enter there."""
+
+    code: Codes
+    time: Floats
+    left: Counts
+    events: Counts
+    entered: Counts
+
+
 class TimeTable:
     """A keyed accumulator of distinct times; its memory grows with them and not with the rows."""
 
     def __init__(self, *, entry: bool) -> None:
         self._entry = entry
-        self._kept: list[pa.Table] = []
+        self._kept: list[_Counted] = []
         self._pending = 0
 
     def update(self, batch: pa.RecordBatch, codes: Codes, _groups: int) -> None:
         """Count the rows of the batch at their times."""
         ones = np.ones(batch.num_rows, np.int64)
         nobody = np.zeros(batch.num_rows, np.int64)
-        events = np.asarray(batch.column(EVENT).cast(pa.int64()))
-        self._add(codes, batch.column(TIME), ones, events, nobody)
+        events = np.asarray(batch.column(EVENT)).astype(np.int64)
+        self._add(_Counted(codes, np.asarray(batch.column(TIME)), ones, events, nobody))
         if self._entry:
-            self._add(codes, batch.column(ENTRY), nobody, nobody, ones)
+            self._add(_Counted(codes, np.asarray(batch.column(ENTRY)), nobody, nobody, ones))
 
     def merge(self, other: "TimeTable") -> None:
         """Add time by time."""
         self._kept += other._kept  # noqa: SLF001 - another of this class
         self._compact()
 
-    def _add(self, codes: Codes, times: pa.Array, left: Counts, events: Counts, entered: Counts) -> None:
-        rows = pa.table({"code": codes, "time": times, "left": left, "events": events, "entered": entered})
-        self._kept.append(_summed(rows))
-        self._pending += self._kept[-1].num_rows
+    def _add(self, rows: _Counted) -> None:
+        self._kept.append(_summed([rows]))
+        self._pending += len(self._kept[-1].time)
         if self._pending > _PENDING_ROWS:
             self._compact()
 
     def _compact(self) -> None:
-        if not self._kept:
-            return
-        self._kept, self._pending = [_summed(pa.concat_tables(self._kept))], 0
-        if self._kept[0].num_rows > TIMES_MAX:
+        self._kept, self._pending = [_summed(self._kept)], 0
+        if len(self._kept[0].time) > TIMES_MAX:
             raise Exhausted(
                 "statistics.times", "a question meets too many different times", why="each holds memory of its own",
                 remedy="round times to days", expected=f"at most {TIMES_MAX}", found="more",
@@ -144,22 +152,28 @@ class TimeTable:
     def groups(self, cells: Codes) -> dict[int, Times]:
         """Return the times of every cell with somebody in it; ``cells`` names the cell that each group belongs to."""
         self._compact()
-        if not self._kept:
-            return {}
-        table = self._kept[0]
-        table = table.set_column(0, "code", pa.array(cells[np.asarray(table.column("code"))]))
-        table = _summed(table).sort_by([("code", "ascending"), ("time", "ascending")])
-        columns = [np.asarray(table.column(name)) for name in ("code", "time", "left", "events", "entered")]
-        present, starts = np.unique(columns[0], return_index=True)
-        ends = np.append(starts, table.num_rows)[1:]
-        return {
-            int(cell): Times(*(column[start:end] for column in columns[1:]))
-            for cell, start, end in zip(present, starts, ends, strict=True)
-        }
+        table = _summed([replace(self._kept[0], code=cells[self._kept[0].code])])
+        present, starts = np.unique(table.code, return_index=True)
+        ends = np.append(starts, len(table.code))[1:]
+        found = {}
+        for cell, start, end in zip(present, starts, ends, strict=True):
+            own = slice(start, end)
+            found[int(cell)] = Times(table.time[own], table.left[own], table.events[own], table.entered[own])
+        return found
 
 
-def _summed(rows: pa.Table) -> pa.Table:
-    summed = rows.group_by(["code", "time"], use_threads=False).aggregate(
-        [(name, "sum") for name in ("left", "events", "entered")]
+def _summed(parts: list[_Counted]) -> _Counted:
+    """Return the distinct pairs of all parts."""
+    code, time = (
+        np.concatenate([np.zeros(0, kind), *(getattr(part, name) for part in parts)])
+        for name, kind in (("code", np.int64), ("time", np.float64))
     )
-    return summed.rename_columns([name.removesuffix("_sum") for name in summed.column_names])
+    order = np.lexsort((time, code))
+    code, time = code[order], time[order]
+    starts = np.flatnonzero(np.append(True, (code[1:] != code[:-1]) | (time[1:] != time[:-1]))[: len(code)])
+    sums = (
+        np.add.reduceat(np.concatenate([getattr(part, name) for part in parts])[order], starts)
+        if len(starts) else np.zeros(0, np.int64)
+        for name in ("left", "events", "entered")
+    )  # fmt: skip
+    return _Counted(code[starts], time[starts], *sums)
