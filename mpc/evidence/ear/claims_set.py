@@ -7,15 +7,23 @@ from typing import Any, Final
 
 from mpc.evidence.ear.jws import TOKEN_MAX_BYTES, decoded, malformed
 from mpc.evidence.ear.vector import CLAIMS, TIERS, Status, status_named, tier_of, worst_of
-from mpc.evidence.json_fields import field_of, refuse_field
+from mpc.evidence.json_fields import field_of, refuse_field, texts_of
 from mpc.evidence.loose_json import read_json
 
 PROFILE: Final = "tag:github.com,2023:veraison/ear"
-PROFILES: Final = (PROFILE, "tag:ietf.org,2026:rats/ear", "tag:github.com,2024:confidential-containers/Trustee")
+PROFILES: Final = (
+    PROFILE, "tag:ietf.org,2026:rats/ear", "tag:ietf.org,2026:rats/ear#03",
+    "tag:github.com,2024:confidential-containers/Trustee",
+)  # fmt: skip
 """The profiles in which the fields below mean what is said of them here."""
 
 VECTOR, STATUS, POLICY = "ear.trustworthiness-vector", "ear.status", "ear.appraisal-policy-id"
 _WHAT = "the attestation result"
+# The working group's draft writes names as identifiers, and policies as a list; all others write the names above.
+_RENAMED: Final = {
+    "ear_verifier_id": "ear.verifier-id", "ear_raw_evidence": "ear.raw-evidence", "ear_status": STATUS,
+    "ear_trustworthiness_vector": VECTOR, "ear_appraisal_policy_ids": POLICY,
+}  # fmt: skip
 _MOST_ATTESTERS = 64
 _LAST_SECOND = 253402300799  # of the year 9999
 
@@ -51,7 +59,7 @@ def is_claims_set(raw: bytes) -> bool:
 
 def parse_claims_set(raw: bytes) -> AttestationResult:
     """Return the claims set that ``raw`` spells, or raise ``Malformed``; what it knows nothing of it leaves aside."""
-    fields = read_json(raw, what=_WHAT, max_bytes=TOKEN_MAX_BYTES)
+    fields = _renamed(read_json(raw, what=_WHAT, max_bytes=TOKEN_MAX_BYTES))
     profile = field_of(fields, "eat_profile", str, _WHAT)
     if profile not in PROFILES:
         refuse_field(_WHAT, "unknown profile", "eat_profile", " or ".join(PROFILES), profile[:128])
@@ -75,6 +83,7 @@ def parse_claims_set(raw: bytes) -> AttestationResult:
 def _appraisal(entry: object) -> Appraisal:
     if not isinstance(entry, dict):
         refuse_field(_WHAT, "wrong type", "submods", "an object for each attester", type(entry).__name__)
+    entry = _renamed(entry)
     if STATUS not in entry:
         refuse_field(_WHAT, "missing field", STATUS, " or ".join(TIERS), "nothing")
     status = status_named(entry[STATUS])
@@ -84,7 +93,22 @@ def _appraisal(entry: object) -> Appraisal:
     worst = worst_of(tier_of(value) for value in vector.values())
     if TIERS.index(status) < TIERS.index(worst):
         refuse_field(_WHAT, "status better than its claims", STATUS, f"{worst} or worse", status)
-    return Appraisal(status, vector, field_of(entry, POLICY, str, _WHAT) if POLICY in entry else None)
+    return Appraisal(status, vector, _policy(entry))
+
+
+def _renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    renamed = {_RENAMED.get(name, name): value for name, value in fields.items()}
+    if len(renamed) != len(fields):
+        raise malformed("a field stands in it under both of its names")
+    return renamed
+
+
+def _policy(entry: Mapping[str, Any]) -> str | None:
+    if POLICY not in entry:
+        return None
+    if isinstance(entry[POLICY], list):
+        return " ".join(texts_of(entry, POLICY, _WHAT))
+    return field_of(entry, POLICY, str, _WHAT)
 
 
 def _vector(entry: Mapping[str, Any]) -> dict[str, int]:

@@ -209,6 +209,24 @@ def test_claims_that_are_not_as_the_format_has_them_are_malformed(shape: str) ->
     assert judged(sign_token(SHAPES[shape], KEY), pem(KEY)).stage == "parse"
 
 
+def test_the_names_of_the_working_groups_draft_are_understood() -> None:
+    fields = {
+        "eat_profile": "tag:ietf.org,2026:rats/ear#03", "iat": 1_780_000_000, "ear_raw_evidence": "eA",
+        "ear_verifier_id": {"developer": "me", "build": "1"},
+        "submods": {"a": {
+            "ear_status": "affirming", "ear_trustworthiness_vector": {"hardware": 2},
+            "ear_appraisal_policy_ids": ["one", "two"],
+        }},
+    }  # fmt: skip
+    document = judged(json.dumps(fields).encode()).document
+    assert document is not None
+    assert document.facts["appraisal_policy_id"] == {"a": "one two"}
+    both = fields | {"ear.verifier-id": fields["ear_verifier_id"]}
+    assert judged(json.dumps(both).encode()).stage == "parse"
+    worse = json.dumps(fields).replace('"hardware": 2', '"hardware": 96').encode()
+    assert judged(worse).stage == "parse"
+
+
 @pytest.mark.parametrize("status", ["none", "warning", "contraindicated", 0, 32, 96])
 def test_only_an_affirming_result_is_accepted(status: Any) -> None:
     assert reason(said(status=status)) == ("appraise", "result not affirming")
