@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 from mpc.canonical import JSON_MAX_DEPTH, json_depth
 from mpc.errors import Malformed
 
+MARKS_MAX = 12_000
+_MARKS = (b"{", b"[", b",", b'"')
 _NUMBER_MAX_DIGITS = 40
 
 
@@ -21,6 +23,8 @@ def read_json(raw: bytes, *, what: str, max_bytes: int) -> dict[str, Any]:
             "json.size", f"{what} is too long", why="it is over the limit of size", remedy="give the right file",
             field="size", expected=f"at most {max_bytes} bytes", found=f"{len(raw)} bytes",
         )  # fmt: skip
+    if sum(map(raw.count, _MARKS)) > MARKS_MAX:  # each value costs time, whatever its size
+        raise _malformed(what, "it holds more values than such files have")
     if json_depth(raw) > JSON_MAX_DEPTH:
         raise _malformed(what, "it is nested too deeply")
     try:
@@ -52,4 +56,6 @@ def _whole_number(text: str) -> int:
 
 
 def _malformed(what: str, why: str) -> Malformed:
-    return Malformed("json.invalid", f"{what} is not readable JSON", why=f"malformed JSON: {why}", remedy="give the file as it came")
+    return Malformed(
+        "json.invalid", f"{what} is not readable JSON", why=f"malformed JSON: {why}", remedy="give the file as it came"
+    )

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from mpc.errors import Malformed
 from mpc.evidence.claims import Fact
 
-DATA_MAX_BYTES = 4 << 20
+DATA_MAX_BYTES = 512 << 10
+LINES_MAX = 20_000
 _PAIR_BYTES = 16  # two f64, little-endian
 _CONTINUED = 0x80
 _LENGTH_MAX_BYTES = 5  # of a varint below 2^32
@@ -25,6 +26,8 @@ def text_of(raw: bytes) -> str | None:
 
 def describe_table(text: str) -> dict[str, Fact]:
     """Return lines and columns of a text whose fields are apart by commas; ``Malformed`` when lines differ."""
+    if text.count("\n") > LINES_MAX:
+        raise _malformed(f"more than {LINES_MAX} lines")
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()

@@ -25,7 +25,8 @@ from mpc.evidence.loose_json import read_json
 from mpc.evidence.veracruz.pipeline import check_pipeline
 from mpc.evidence.veracruz.principals import FileRights, Identity, read_identity, read_pem, read_rights, unique
 
-POLICY_MAX_BYTES = 1 << 20
+POLICY_MAX_BYTES = 256 << 10
+IDENTITIES_MAX = 32
 WHAT = "the Veracruz policy"
 
 Dialect = Literal["current", "2021", "2020", "function"]
@@ -158,7 +159,10 @@ def _function(fields: Mapping[str, Any], raw: bytes) -> Policy:
 
 
 def _identities(fields: Mapping[str, Any], certificate: str) -> tuple[Identity, ...]:
-    return unique([read_identity(entry, certificate) for entry in _objects(fields, "identities")], "identities")
+    entries = _objects(fields, "identities")
+    if len(entries) > IDENTITIES_MAX:  # each one costs a signature
+        refuse_field(WHAT, "too many identities", "identities", f"at most {IDENTITIES_MAX}", str(len(entries)))
+    return unique([read_identity(entry, certificate) for entry in entries], "identities")
 
 
 def _programs(fields: Mapping[str, Any], name: str, label: str) -> tuple[Program, ...]:

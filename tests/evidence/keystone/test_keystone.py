@@ -2,19 +2,22 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
-from mpc.errors import Malformed
+from mpc.errors import Malformed, Misconfigured
 from mpc.evidence.appraisal import Exceptions
 from mpc.evidence.claims import Given
 from mpc.evidence.keystone import FORMAT, KeystoneReference, measure
 from mpc.evidence.keystone.ed25519_sha3 import ORDER, verifies
 from mpc.evidence.keystone.layout import parse
 from mpc.evidence.keystone.verify import TEST_DEVICE_KEY
-from mpc.evidence.verdict import Verdict, examine
+from mpc.evidence.verdict import Verdict, examine, parse_reference
+from parties.cli.application import app
 from tests.evidence.keystone.keystone_forge import Forge, Key
 from tests.vectors import NO_TIME, Entry, assert_as_expected, entries, judge, named, needs_vectors, read
 
@@ -217,6 +220,18 @@ def test_the_measurement_follows_sizes_order_and_pages() -> None:
     for wrong in ((b"", runtime, application), (loader, b"text", application), (loader, runtime, b"")):
         with pytest.raises(Malformed):
             measure(*wrong)
+
+
+def test_the_command_measures_and_writes_reference_values(tmp_path: Path) -> None:
+    for name, content in (("loader", b"loader"), ("runtime", b"\x7fELF runtime"), ("app", b"\x7fELF app")):
+        (tmp_path / name).write_bytes(content)
+    words = ["evidence", "measure-keystone", *(str(tmp_path / name) for name in ("loader", "runtime", "app"))]
+    measured = CliRunner().invoke(app, words).stdout.strip()
+    assert measured == measure(b"loader", b"\x7fELF runtime", b"\x7fELF app").hex()
+    named = ["--sm-hash", FORGE.monitor_hash.hex(), "--device-key", FORGE.device.public.hex()]
+    written = parse_reference(CliRunner().invoke(app, [*words, *named]).stdout.strip().encode())
+    assert written == reference(FORGE.but(measurement=bytes.fromhex(measured)))
+    assert isinstance(CliRunner().invoke(app, [*words, *named[:2]]).exception, Misconfigured)
 
 
 def test_a_file_of_keys_that_do_not_belong_together_is_refused() -> None:

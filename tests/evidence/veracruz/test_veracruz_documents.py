@@ -107,6 +107,7 @@ BROKEN = {
     "rights beyond 32 bits": current(identities=[identity(file_rights=[{"file_name": "/a", "rights": 2**32}])]),
     "rights that are no object": current(identities=[identity(file_rights=["rwx"])]),
     "programs that are no objects": current(programs=["a.wasm"]),
+    "a crowd": current(identities=[identity(number) for number in range(33)]),
     "role": of_2020(identities=[{"cert": PEM, "id": 0, "roles": ["King"]}]),
 }
 
@@ -179,6 +180,7 @@ def test_tables_and_pairs_are_told_from_what_is_neither() -> None:
     pairs = b"\x03" + struct.pack("<6d", 0, 1, 1, 3, 2, 5)
     assert facts(pairs) == {"rows": 3, "gradient": 2.0, "intercept": 1.0}
     assert facts(b"\x01" + struct.pack("<2d", 5, 5)) == {"rows": 1}
+    assert not examine(b"1\n" * 20_001, at=NOW, format="veracruz").accepted
     ragged = examine(b"1,2\n3\n", at=NOW, format="veracruz")
     assert (ragged.stage, ragged.reason) == ("parse", "ragged table")
     for neither in (
