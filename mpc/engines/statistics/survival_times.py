@@ -28,6 +28,8 @@ TIMES_MAX = 4_000_000
 """Distinct times that a question may have in all of its groups; with times in days there are some thousands."""
 
 _PENDING_ROWS = 1 << 20
+_TIMES, _GROUPS = 1 << 40, 1 << 20
+"""Whole times, and groups, below which a pair of them and an event fit 63 bits."""
 
 
 def computed(time: str, event: Column, entry: str | None) -> dict[str, Computed]:
@@ -123,12 +125,11 @@ class TimeTable:
 
     def update(self, batch: pa.RecordBatch, codes: Codes, _groups: int) -> None:
         """Count the rows of the batch at their times."""
-        ones = np.ones(batch.num_rows, np.int64)
-        nobody = np.zeros(batch.num_rows, np.int64)
         events = np.asarray(batch.column(EVENT)).astype(np.int64)
-        self._add(_Counted(codes, np.asarray(batch.column(TIME)), ones, events, nobody))
+        self._add(_counted(codes, np.asarray(batch.column(TIME)), events))
         if self._entry:
-            self._add(_Counted(codes, np.asarray(batch.column(ENTRY)), nobody, nobody, ones))
+            entries = _counted(codes, np.asarray(batch.column(ENTRY)), np.zeros_like(events))
+            self._add(replace(entries, left=np.zeros_like(entries.left), entered=entries.left))
 
     def merge(self, other: "TimeTable") -> None:
         """Add time by time."""
@@ -160,6 +161,25 @@ class TimeTable:
             own = slice(start, end)
             found[int(cell)] = Times(table.time[own], table.left[own], table.events[own], table.entered[own])
         return found
+
+
+def _counted(code: Codes, time: Floats, events: Counts) -> _Counted:
+    """Return rows that leave at ``time``, most of them put together already where times are whole numbers."""
+    if (
+        len(time)
+        and (time == np.floor(time)).all()
+        and time.min() >= 0
+        and time.max() < _TIMES
+        and code.max() < _GROUPS
+    ):
+        # One number a row is sorted several times as fast as pairs.
+        packed = (code * _TIMES + time.astype(np.int64)) * 2 + events
+        distinct, count = np.unique(packed, return_counts=True)
+        pairs, happened = np.divmod(distinct, 2)
+        code, whole = np.divmod(pairs, _TIMES)
+        return _Counted(code, whole.astype(np.float64), count, count * happened, np.zeros_like(count))
+    ones = np.ones(len(time), np.int64)
+    return _Counted(code, time, ones, events, np.zeros_like(ones))
 
 
 def _summed(parts: list[_Counted]) -> _Counted:
