@@ -42,7 +42,7 @@ EXAMPLES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "confidence": ["0.95"],
     },
     "linear": {
-        "formula": ["marker ~ age + grade * treated"], "errors": ["HC3"], "parties": ["pooled"],
+        "formula": ["marker ~ age + grade * treated"], "errors": ["HC3"], "residuals": ["bands"], "parties": ["pooled"],
         "confidence": ["0.95"],
     },
     "kaplan_meier": {"time": ["months"], "event": ["died"], "by": ["treated"], "at": ["12", "24", "36"]},

@@ -33,13 +33,18 @@ class Regression:
         *,
         weights: ColumnNamed | None = None,
         errors: Literal["classical", "HC1", "HC3"] = "classical",
+        residuals: bool = False,
         parties: Parties = "pooled",
         confidence: float = 0.95,
         **terms: Unpack[Terms],
     ) -> Computation:
-        """Return least squares; ``errors`` HC1 and HC3 hold when the residuals' variance differs from row to row."""
+        """Return least squares; ``errors`` HC1 and HC3 hold when the residuals' variance differs from row to row.
+
+        With ``residuals``, how many of them lie in each of six bands about 0 is told as well.
+        """
         arguments: dict[str, Sequence[str]] = {
-            "formula": [formula], "weights": named(weights), "errors": [errors], "parties": [parties],
+            "formula": [formula], "weights": named(weights), "errors": [errors],
+            "residuals": ["bands" if residuals else "none"], "parties": [parties],
             "confidence": [spelled(confidence)],
         }  # fmt: skip
         return asked("linear", (_Rows(over.name), weights), arguments, **terms)

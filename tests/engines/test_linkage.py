@@ -198,6 +198,7 @@ def test_every_statistical_method_reads_linked_rows() -> None:
         formula=("sales_amount ~ members_age + members_region",),
         parties=("pooled",),
         errors=("classical",),
+        residuals=("none",),
         confidence=("0.95",),
     )
     found = by_name(run(question, {"shop_a": sales, "shop_b": []}, members))

@@ -1,4 +1,4 @@
-"""Forest plots of parties: one a term, nobody's withheld estimate is drawn, and all parties together stand last."""
+"""Plots of regressions: a forest a term with all parties last, residuals in bands, and nothing that is withheld."""
 
 import re
 from dataclasses import replace
@@ -45,3 +45,23 @@ def test_nothing_is_drawn_of_what_is_withheld() -> None:
 def test_there_are_so_many_plots_at_most() -> None:
     rows = tuple((row[0], Cell(f"{row[1].value}{i}"), *row[2:]) for row in PARTIES.rows for i in range(9))
     assert len(plots(replace(PARTIES, rows=rows))) == MOST_PLOTS
+
+
+BANDS = ReportTable(
+    name="residuals",
+    columns=(ReportColumn("from", "key"), ReportColumn("to", "key"), ReportColumn("n", "count")),
+    rows=(
+        (Cell(None), Cell(-1.0), Cell(123)), (Cell(-1.0), Cell(1.0), HELD), (Cell(1.0), Cell(None), Cell(117)),
+        (Cell(None), Cell(None), Cell(98765)),
+    ),
+    totals=(frozenset(), frozenset(), frozenset(), frozenset({"from", "to"})),
+    method="linear",
+)  # fmt: skip
+
+
+def test_residuals_are_drawn_in_bands_without_their_total() -> None:
+    (plot,) = plots(BANDS)
+    assert plot.caption == "Number of residuals in each band, in standard deviations"
+    assert "123" in plot.description
+    assert "withheld" in plot.description
+    assert "98765" not in plot.description + plot.svg

@@ -27,7 +27,7 @@ patients = Dataset(
 )
 ASKED = {
     "linear": statistics.linear("score ~ poly(age, 2) + grade", patients, errors="HC3", parties="left_out"),
-    "weighted": statistics.linear("score ~ age", patients, weights=patients["weight"], confidence=0.9),
+    "weighted": statistics.linear("score ~ age", patients, weights=patients["weight"], residuals=True, confidence=0.9),
     "logistic": statistics.logistic("ill ~ age * grade", patients, parties="effects"),
     "poisson": statistics.poisson("visits ~ grade + offset(log(years))", patients, parties="compared"),
     "negative_binomial": statistics.negative_binomial("visits ~ age", patients, purpose="to test", runs=2),
@@ -50,7 +50,7 @@ def rehearsal() -> Any:
     ("name", "tables"),
     [
         ("linear", {"coefficients", "models", "parties", "heterogeneity", "left_out"}),
-        ("weighted", {"coefficients", "models"}), ("logistic", {"coefficients", "models"}),
+        ("weighted", {"coefficients", "models", "residuals"}), ("logistic", {"coefficients", "models"}),
         ("poisson", {"coefficients", "models", "parties", "heterogeneity"}),
     ],
 )  # fmt: skip
@@ -59,6 +59,7 @@ def test_a_rehearsal_answers_each(rehearsal: Any, name: str, tables: set[str]) -
     assert release.failure is None
     shown = {table.name: table for table in release.tables if table.name != "notes"}
     assert set(shown) == tables
+    shown.pop("residuals", None)  # an even score has none beyond two deviations, and nobody is not told
     for table in shown.values():
         assert not any(hidden for mask in table.masks for hidden in mask), table.name
 
@@ -77,8 +78,8 @@ def test_what_stands_in_the_contract() -> None:
     assert negative is not None
     assert linear.question.kind == "statistics"
     assert linear.question.arguments == {
-        "formula": ("score ~ poly(age, 2) + grade",), "errors": ("HC3",), "parties": ("left_out",),
-        "confidence": ("0.95",),
+        "formula": ("score ~ poly(age, 2) + grade",), "errors": ("HC3",), "residuals": ("none",),
+        "parties": ("left_out",), "confidence": ("0.95",),
     }  # fmt: skip
     assert (negative.purpose, negative.runs) == ("to test", 2)
 

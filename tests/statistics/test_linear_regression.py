@@ -338,6 +338,51 @@ def test_many_blocks_are_added_exactly() -> None:
     assert [[int(each) for each in row] for row in gram.matrix()] == expected.tolist()
 
 
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("errors", ["classical", "HC1"])
+def test_residuals_are_counted_in_bands_and_no_row_is_told(weights: bool, errors: str) -> None:
+    data: dict[str, Any] = drawn(2000, 14, offset=2.0**30)
+    data["w"] = [0.5 + (i % 7) / 3 for i in range(2000)]
+    terms = dataset((*COLUMNS, column("w", minimum="0.1")), ["a", "b"], identity="disjoint")
+    asked: dict[str, Any] = {"formula": FORMULA, "errors": errors, "residuals": "bands"}
+    asked |= {"weights": "w"} if weights else {}
+    found = fit(terms, data, "linear", parts=[range(900), range(900, 2000)], batch=777, **asked)
+    near = pd.DataFrame(data).assign(x=lambda frame: frame["x"] - 2.0**30)
+    expected = smf.wls("y ~ x + z + C(g)", near, weights=near["w"] if weights else 1.0).fit()
+    counts, _ = np.histogram(expected.wresid / np.sqrt(expected.scale), [-np.inf, -2, -1, 0, 1, 2, np.inf])
+    table = next(table for table in found.tables if table.name == "residuals")
+    check_shape(table)
+    assert table.data.column("n").to_pylist() == [*counts, 2000]
+    assert table.data.column("from").to_pylist() == [None, -2, -1, 0, 1, 2, None]
+    (behind,) = table.contributors["n"]
+    assert behind.total.tolist() == [*counts, 2000]
+    assert behind.without["a"][-1] == 1100
+    assert hidden(found, "residuals") == {False}
+
+
+def test_a_band_of_few_takes_another_with_it() -> None:
+    data = drawn(200, 14)
+    terms = of_people()
+    found = fit(terms, data, "linear", formula=FORMULA, residuals="bands", parts=[range(100), range(100, 200)])
+    (table,) = (each for each in control(found, STANDARD).tables if each.name == "residuals")
+    names = [measure.name for measure in table.measures]
+    held = table.masks[names.index("n")]
+    counts = next(each for each in found.tables if each.name == "residuals").data.column("n").to_pylist()
+    assert any(0 < count < 10 for count in counts)
+    assert sum(held) >= 2
+    # The number of all rows is told by the models' n.
+    assert sum(count for count, hidden_cell in zip(counts[:-1], held, strict=False) if hidden_cell) >= 10
+
+
+def test_a_perfect_fit_has_no_residuals_to_count() -> None:
+    data: dict[str, Any] = drawn(50, 10)
+    found = fit(
+        dataset(COLUMNS), data | {"y": [2.0 * round(x) for x in data["x"]], "x": [float(round(x)) for x in data["x"]]},
+        "linear", formula="y ~ x", residuals="bands",
+    )  # fmt: skip
+    assert "residuals" not in {table.name for table in found.tables}
+
+
 # --- hard rows
 
 

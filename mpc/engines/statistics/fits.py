@@ -84,17 +84,23 @@ class Study:
         """The models of each party alone; none unless they are asked for."""
         return tuple(fit for fit in self.fits if fit.party is not None and not fit.left_out)
 
-    def reading(self, fold: Any, *, counted: bool = False) -> Pass:  # noqa: ANN401 - any fold, started by its plan
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Every column that the passes read, once."""
+        return tuple(dict.fromkeys((*self.formula.columns, *self._extra)))
+
+    def reading(self, fold: Any, *, counted: bool = False, split: Split | None = None) -> Pass:  # noqa: ANN401 - any fold, started by its plan
         """Return a pass of ``fold`` over the rows that miss nothing, keyed by party and factors.
 
-        Where rows are ``counted``, those of a binary outcome are counted apart by it.
+        Where rows are ``counted``, those of a binary outcome are counted apart by it, or as ``split`` has it.
         """
-        columns = tuple(dict.fromkeys((*self.formula.columns, *self._extra)))
         keys = tuple(dict.fromkeys((PARTY, *(factor.column for factor in self.formula.factors))))
-        split: dict[str | None, Split] = {}
-        if self._binary and counted:
-            split[None] = Split(2, self._outcome, (self.formula.response.column,))
-        return Pass(KeyedFold(keys, fold), columns, columns, (None,) if counted else (), split=split)
+        if self._binary and split is None:
+            split = Split(2, self._outcome, (self.formula.response.column,))
+        return Pass(
+            KeyedFold(keys, fold), self.read, self.read, (None,) if counted else (),
+            split={None: split} if counted and split is not None else {},
+        )  # fmt: skip
 
     def _outcome(self, batch: pa.RecordBatch, _codes: Codes) -> Codes:
         return response(batch, self.formula.response, self.dataset).astype(np.int64)

@@ -22,6 +22,8 @@ from mpc.engines.statistics.fits import Fit, Study
 from mpc.engines.statistics.gram import Gram, Rationals, not_finite
 from mpc.engines.statistics.model_tables import Estimates, Note, Tables
 from mpc.engines.statistics.passes import Codes, Fold, Folded, Pass
+from mpc.engines.statistics.residuals import Bands, Residuals
+from mpc.engines.statistics.residuals import table as residuals_table
 from mpc.engines.statistics.robust import Meat, Meats, sandwich
 from mpc.engines.statistics.sweep import DIGITS, Solution, decimal, solve
 from mpc.questions.statistics import CheckedStatistics
@@ -79,18 +81,20 @@ class Linear:
         self._study = Study(checked)
         self._weights = next(iter(checked.arguments["weights"]), None)
         self._errors = checked.arguments["errors"][0]
+        self._residuals = checked.arguments["residuals"] == ("bands",)
         self._response = self._study.formula.response
         variables = (*self._study.formula.variables, self._response)
         self._centres = uncentred(variables, self._study.dataset)
         self._design = Design(self._study.columns, self._study.groups, self._centres)
         self._counted: Folded | None = None
         self._solved: list[_Solved] = []
+        self._meats: Mapping[Fit, Floats] = {}
 
     def first(self) -> Pass:
         """Return the pass for extents if powers, weights or residuals need them, else that for the Gram matrices."""
         columns = self._study.columns
         powers = any(sum(power for _, power in column.monomial) > 1 for column in columns)
-        if powers or self._weights is not None or self._errors != "classical":
+        if powers or self._weights is not None or self._errors != "classical" or self._residuals:
             variables = tuple(self._centres)
             read = tuple(dict.fromkeys(variable.column for variable in variables))
             present = self._study.reading(None).present
@@ -110,11 +114,14 @@ class Linear:
             self._design = Design(self._study.columns, self._study.groups, self._centres)
             return self._grams()
         if isinstance(folded.accumulator, Meats):
-            return self._tables(folded.accumulator.of)
+            self._meats = folded.accumulator.of
+            return self._shown()
+        if isinstance(folded.accumulator, Bands):
+            return self._with_residuals(folded)
         self._counted = folded
         self._solve(folded.accumulator.of)
         if self._errors == "classical":
-            return self._tables({})
+            return self._shown()
         meats = {each.fit: Meat(each.columns, each.solution, leverage=self._errors == "HC3") for each in self._solved}
         return self._study.reading(lambda: Meats(self._rows, self._study.party, meats))
 
@@ -140,10 +147,24 @@ class Linear:
             rows = sum(gram.rows for party, gram in grams.items() if party in fit.owners)
             self._solved.append(_Solved(fit, solution, columns, rows))
 
-    def _tables(self, meats: Mapping[Fit, Floats]) -> RawResult:
+    def _shown(self) -> Pass | RawResult:
+        """Return the pass over residuals if they are asked for and there are any, else the tables."""
+        pooled = self._solved[0]
+        freedom = pooled.rows - len(pooled.columns)
+        if self._residuals and freedom > 0 and pooled.solution.residual:
+            deviation = float(pooled.solution.residual / freedom) ** 0.5
+            coefficients = np.array(pooled.solution.coefficients, np.float64)
+            return Residuals(self._rows, pooled.columns, coefficients, deviation).reading(self._study)
+        return self._tables()
+
+    def _with_residuals(self, folded: Folded) -> RawResult:
+        result = self._tables()
+        return RawResult((*result.tables, residuals_table(self._study, folded, result.tables[0].models[0])))
+
+    def _tables(self) -> RawResult:
         if self._counted is None:
             raise AssertionError  # the rows were counted with the Gram matrices
-        results = [self._estimates(each, self._counted, meats.get(each.fit)) for each in self._solved]
+        results = [self._estimates(each, self._counted, self._meats.get(each.fit)) for each in self._solved]
         return Tables(self._study, self._counted, results).result()
 
     def _estimates(self, solved: _Solved, folded: Folded, meat: Floats | None) -> Estimates:

@@ -10,7 +10,9 @@ from mpc.table.schema import Dataset
 def _sentence(arguments: Arguments, dataset: Dataset) -> str:
     weights = f", weighted by {arguments['weights'][0]}" if arguments["weights"] else ""
     errors = "" if arguments["errors"] == ("classical",) else f" with {arguments['errors'][0]} standard errors"
-    return sentence(f"Linear regression{weights}{errors}", arguments, dataset)
+    told = sentence(f"Linear regression{weights}{errors}", arguments, dataset)
+    bands = " Also how many residuals lie in each of six bands about 0." if arguments["residuals"] == ("bands",) else ""
+    return f"{told}{bands}"
 
 
 def _check(arguments: Arguments, dataset: Dataset) -> None:
@@ -35,6 +37,7 @@ METHOD = Method(
         FormulaText("formula", "number", offsets=False),
         Columns("weights", "aggregated", NUMBERS, least=0, most=1),
         Choice("errors", ("classical", "HC1", "HC3")),
+        Choice("residuals", ("none", "bands")),
         PARTIES,
         CONFIDENCE,
     ),

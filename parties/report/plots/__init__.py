@@ -7,7 +7,7 @@ method with a plot of its own gets that one; every other table is drawn by its g
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from parties.report.plots import forest, groups, histogram, parties, risk, roc, survival
+from parties.report.plots import forest, groups, histogram, parties, residuals, risk, roc, survival
 from parties.report.plots.drawing import Plot
 from parties.report.plots.groups import MOST_GROUPS
 from parties.report.view import ReportTable
@@ -17,6 +17,7 @@ FITTED = ("linear", "logistic", "poisson", "negative_binomial", "cox")
 PLOTS: Mapping[tuple[str, str], Callable[[ReportTable], tuple[Plot, ...]]] = MappingProxyType({
     ("kaplan_meier", "survival"): survival.plots,
     ("histogram", "histogram"): histogram.plots,
+    ("linear", "residuals"): residuals.plots,
     ("roc", "roc"): roc.plots,
     ("risk", "comparison"): risk.plots,
     **{(model, "coefficients"): forest.plots for model in FITTED},
