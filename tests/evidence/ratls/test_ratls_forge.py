@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -338,6 +339,30 @@ def test_no_byte_of_a_certificate_may_be_changed(name: str) -> None:
 @pytest.mark.parametrize("name", ["ccc", "gramine", "intel"])
 def test_no_byte_at_all_of_a_certificate_may_be_changed(name: str) -> None:
     covered(GENUINE[name][0](), name, SGX, stride=1)
+
+
+FREE_IN_OCCLUMS = {"serial", "subject_text", "issuer", "subject", "not_before", "not_after", "signature"}
+
+
+def test_of_occlums_certificate_only_what_no_signature_covers_may_be_changed() -> None:
+    raw = GENUINE["occlum"][0]()
+    genuine = parse_ra_tls(raw, "occlum")
+    free = set()
+    for place in range(0, len(raw), 5):
+        changed = raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :]
+        try:
+            found = parse_ra_tls(changed, "occlum")
+            verify(found, (SGX,), roots=[ROOT_DER], at=NOW)
+        except (NotBelieved, Malformed):
+            continue
+        assert found.quote.raw == genuine.quote.raw
+        free |= {
+            name.name
+            for name in fields(genuine.certificate)
+            if getattr(found.certificate, name.name) != getattr(genuine.certificate, name.name)
+        } - {"der", "signed"}
+    assert "signature" in free
+    assert free <= FREE_IN_OCCLUMS
 
 
 def test_every_truncation_and_every_extension_is_malformed() -> None:

@@ -1,14 +1,19 @@
 """Real certificates, evidence, collateral and settings, each with its verdict, its reason and its facts."""
 
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from mpc.errors import Malformed
 from mpc.evidence.appraisal import careful_checks
+from mpc.evidence.checks import NotBelieved
 from mpc.evidence.claims import Given, plain_facts
 from mpc.evidence.formats import FORMATS
-from mpc.evidence.intel import facts_of
+from mpc.evidence.intel import PINNED, facts_of
+from mpc.evidence.ratls import parse_ra_tls, verify
+from mpc.evidence.ratls.certificate import certificates_in
 from mpc.evidence.verdict import Verdict
 from tests.vectors import Entry, assert_as_expected, entries, judge, named, needs_vectors, read
 
@@ -92,3 +97,17 @@ def test_what_is_waived_by_name_is_accepted_and_nothing_less(identifier: str, wa
     for name in waivers:
         left = careful_checks(claims, frozenset(waivers - {name}))
         assert [check.passed for check in left].count(False) == 1, name
+
+
+@needs_vectors
+@pytest.mark.parametrize("form", ["ccc", "gramine"])
+def test_no_byte_of_the_real_certificate_may_be_changed(form: str) -> None:
+    entry = named("ratls-gramine-ccc-collateral")
+    files = tuple(read(name) for name in entry["endorsements"])
+    at = datetime.fromisoformat(entry["verify_at"])
+    raw = certificates_in(read(entry["file"]))[0].der
+    assert verify(parse_ra_tls(raw, form), files, roots=PINNED, at=at).debug
+    for place in range(0, len(raw), 101):
+        changed = raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :]
+        with pytest.raises((NotBelieved, Malformed)):
+            verify(parse_ra_tls(changed, form), files, roots=PINNED, at=at)
