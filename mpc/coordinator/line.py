@@ -6,6 +6,7 @@ over by the rows that it opened.
 """
 
 import array
+import contextlib
 import os
 import select
 import socket
@@ -21,6 +22,7 @@ from mpc.errors import KINDS, Exhausted, Malformed, Refusal
 HEAD_MAX_BYTES = 4 << 20
 BODY_MAX_BYTES = 1 << 30
 DESCRIPTORS_MAX = 253  # SCM_MAX_FD of the kernel
+_PLACE_MAX_LENGTH = 100
 _LENGTHS = struct.Struct("!IQ")
 
 
@@ -43,6 +45,7 @@ class Line:
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
         self._sending = threading.Lock()
+        self._closing = threading.Lock()
 
     def send(self, head: Mapping[str, Any], *, body: bytes = b"", descriptors: tuple[int, ...] = ()) -> None:
         """Send one frame; ``LineEnded`` when nobody is there."""
@@ -76,15 +79,17 @@ class Line:
         return Frame(head, body, tuple(descriptors))
 
     def close(self) -> None:
-        """Close this end."""
-        self._socket.close()
+        """Close this end once no thread sends any more: the descriptor's number may soon be another line's.
+
+        The line goes on where another process holds a copy of this end; ``hang_up`` ends it there as well.
+        """
+        with self._sending, self._closing:
+            self._socket.close()
 
     def hang_up(self) -> None:
-        """End the line for both directions, also for a thread that waits in ``receive``."""
-        try:
+        """End the line for both directions, also for a thread that waits in ``receive`` or in ``send``."""
+        with self._closing, contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return
 
     def end_process_with_it(self) -> None:
         """End this process as soon as the other end is gone: a child does not outlive its coordinator."""
@@ -145,10 +150,11 @@ def refusal_from_child(data: Mapping[str, Any]) -> Refusal:
     return kind(**{name: None if text is None else str(text)[:500] for name, text in texts.items()})  # type: ignore[arg-type]
 
 
-def crashed() -> Refusal:
-    """Return the refusal for a child that died or spoke nonsense: nobody learns more, its text is not told."""
+def crashed(place: str | None = None) -> Refusal:
+    """Return the refusal for a child that died or spoke nonsense; ``place`` is where in the program, if it told."""
     return Exhausted(
         "child.ended", "the process that held the rows ended early",
         why="it crashed, was killed, or went over its memory or time",
         remedy="check the rows with `sealroom party check`; ask for larger limits in the contract",
+        found=place[:_PLACE_MAX_LENGTH] if place else None,
     )  # fmt: skip

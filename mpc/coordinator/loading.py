@@ -49,7 +49,7 @@ class LoadLimits:
     seconds: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Rows:
     """Checked rows of one upload: in the memory-backed file ``resident``, or, with None, in the vault alone.
 
@@ -65,8 +65,9 @@ class Rows:
 
     def close(self) -> None:
         """Give the memory back; a run that has it mapped keeps it until its end."""
-        if self.resident is not None:
-            os.close(self.resident)
+        resident, self.resident = self.resident, None
+        if resident is not None:
+            os.close(resident)
             self.give_back()
 
 
@@ -172,6 +173,8 @@ class Loading:
                 return Rows(chunks, count, None, self._data_key, lambda: None)
             case {"refused": dict(data)}:
                 raise refusal_from_child(data)
+            case {"crashed": str(place)}:
+                raise crashed(place)
         raise crashed()
 
     def _give_up(self) -> None:

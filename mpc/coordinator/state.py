@@ -43,9 +43,11 @@ class StateFolder:
         self._appending = threading.Lock()
 
     def close(self) -> None:
-        """Let go of the folder."""
-        os.close(self._log)
-        os.close(self._lock_descriptor)
+        """Let go of the folder; nothing happens the second time."""
+        if self._log >= 0:
+            os.close(self._log)
+            os.close(self._lock_descriptor)
+            self._log = self._lock_descriptor = -1
 
     # Consents, before and after everybody has signed
 

@@ -13,10 +13,12 @@ import os
 import signal
 import socket
 import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
 from typing import Protocol, cast
 
 from mpc.allocation import keep_freed_blocks
-from mpc.coordinator import loader, runner
 from mpc.coordinator.line import Line, LineEnded
 
 
@@ -30,12 +32,13 @@ class Kind(Protocol):
         """Do the one thing that comes over ``line``."""
 
 
-KINDS: dict[str, Kind] = {"loader": cast("Kind", loader), "runner": cast("Kind", runner)}
+KINDS = {"loader": "mpc.coordinator.loader", "runner": "mpc.coordinator.runner"}
+"""The module of each kind; a template imports its own and no other."""
 
 
 def main() -> None:
     """Copy this process for each line that comes over the descriptor of the second argument, until that ends."""
-    kind = KINDS[sys.argv[1]]
+    kind = cast("Kind", import_module(KINDS[sys.argv[1]]))
     asked = Line(socket.socket(fileno=int(sys.argv[2])))
     keep_freed_blocks()
     kind.warm_up()
@@ -56,13 +59,22 @@ def main() -> None:
 
 def _be_child(kind: Kind, descriptor: int) -> None:
     """Serve and end; the copy never returns into the template's code, whatever happens."""
+    line = Line(socket.socket(fileno=descriptor))
     status = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        kind.serve(Line(socket.socket(fileno=descriptor)))
+        kind.serve(line)
         status = 0
+    except Exception as failure:  # noqa: BLE001 - whatever it is, this process ends; only its place is told
+        line.send({"crashed": _place_of(failure)})
     finally:
         os._exit(status)
+
+
+def _place_of(failure: BaseException) -> str:
+    """Return where it was raised and its type; its text could quote a row."""
+    *_, (frame, line) = traceback.walk_tb(failure.__traceback__)
+    return f"{type(failure).__name__} at {Path(frame.f_code.co_filename).name}:{line}"
 
 
 def _tell(asked: Line, pid: int) -> None:
