@@ -40,15 +40,16 @@ class Settings:
     the register that holds the code digest; ``certificates`` the files of the attestation key's chain,
     in PEM or DER, leaf first.
 
-    ``devices`` is where files and devices are found (``Devices(root)``); ``endorsements`` are files of collateral that
-    go along with hardware evidence; ``privilege_level`` is the VMPL to ask for on SEV-SNP, the kernel's own when None.
+    ``devices`` is where files and devices are found (``Devices(root)``). ``endorsements`` gives the files of collateral
+    that go along with hardware evidence; it is asked each time, since collateral ends before an instance does.
+    ``privilege_level`` is the VMPL to ask for on SEV-SNP, the kernel's own when None.
     """
 
     tcti: str = "device:/dev/tpmrm0"
     code_pcr: int = 8
     certificates: Sequence[bytes] = ()
     devices: Kernel = field(default_factory=Devices)
-    endorsements: Sequence[bytes] = ()
+    endorsements: Callable[[], Sequence[bytes]] = tuple
     privilege_level: int | None = None
 
 

@@ -47,7 +47,7 @@ class ConfigfsTsmAttester(MeasuredOnce):
         super().__init__()
         self._kernel: Kernel = settings.devices
         self._privilege_level = settings.privilege_level
-        self._endorsements = tuple(settings.endorsements)
+        self._endorsements = settings.endorsements
         self._pause = pause
         if not self._kernel.is_folder(REPORTS):
             raise missing(REPORTS, "mount configfs, load tdx_guest or sev-guest, and use Linux 6.7 or later")
@@ -72,7 +72,7 @@ class ConfigfsTsmAttester(MeasuredOnce):
         self.require_measured()
         wanted = transcript.report_data()
         evidence, certificates = self._retried(lambda folder: self._report(folder, wanted))
-        beside = (certificates, *self._endorsements) if certificates.strip(b"\0") else self._endorsements
+        beside = ((certificates,) if certificates.strip(b"\0") else ()) + tuple(self._endorsements())
         return Attestation(self.format, evidence, beside, transcript.to_bytes())
 
     def _retried(self, ask: Callable[[str], Answer]) -> Answer:

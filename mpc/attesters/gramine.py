@@ -25,7 +25,7 @@ class GramineAttester(MeasuredOnce):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self._kernel: Kernel = settings.devices
-        self._endorsements = tuple(settings.endorsements)
+        self._endorsements = settings.endorsements
         self._turn = threading.Lock()
         if not self._kernel.is_file(KIND):
             raise missing(KIND, "run the coordinator under gramine-sgx")
@@ -49,7 +49,7 @@ class GramineAttester(MeasuredOnce):
             quote = self._read(QUOTE)
         if wanted not in quote:
             raise failed(QUOTE, "the quote is about other report data")
-        return Attestation(self.format, quote, self._endorsements, transcript.to_bytes())
+        return Attestation(self.format, quote, tuple(self._endorsements()), transcript.to_bytes())
 
     def _read(self, path: str) -> bytes:
         try:

@@ -31,7 +31,7 @@ class NitroAttester(MeasuredOnce):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self._kernel: Kernel = settings.devices
-        self._endorsements = tuple(settings.endorsements)
+        self._endorsements = settings.endorsements
         if not self._kernel.is_file(DEVICE):
             raise missing(DEVICE, "run the coordinator in a Nitro enclave, with the module's driver")
 
@@ -41,7 +41,7 @@ class NitroAttester(MeasuredOnce):
         asked = {"user_data": transcript.report_data(), "nonce": None, "public_key": None}
         match self._ask(canonical_cbor({"Attestation": asked})):
             case {"Attestation": {"document": bytes(document)}}:
-                return Attestation(self.format, document, self._endorsements, transcript.to_bytes())
+                return Attestation(self.format, document, tuple(self._endorsements()), transcript.to_bytes())
             case {"Error": str(error)}:
                 raise failed(DEVICE, f"the security module answers {error[:64]}")
         raise failed(DEVICE, "the security module's answer is no document")

@@ -27,7 +27,7 @@ class OcclumAttester(MeasuredOnce):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self._kernel: Kernel = settings.devices
-        self._endorsements = tuple(settings.endorsements)
+        self._endorsements = settings.endorsements
         if not self._kernel.is_file(DEVICE):
             raise missing(DEVICE, "run the coordinator under Occlum, built with DCAP")
         self._size()  # a driver of the host has a file of that name as well, and does not know the call
@@ -45,7 +45,7 @@ class OcclumAttester(MeasuredOnce):
         evidence = quote.raw[: min(length.value, size)]
         if wanted not in evidence:
             raise failed(DEVICE, "the quote is about other report data")
-        return Attestation(self.format, evidence, self._endorsements, transcript.to_bytes())
+        return Attestation(self.format, evidence, tuple(self._endorsements()), transcript.to_bytes())
 
     def _size(self) -> int:
         answer = ctypes.create_string_buffer(4)

@@ -73,7 +73,11 @@ def serve(  # noqa: PLR0917 - typer's parameters are options
 ) -> None:
     """Serve one contract, until it ends or this process is told to."""
     certificates = tuple(_read(path) for path in tpm_certificate or ())
-    beside = tuple(part for path in endorsements or () for part in unpacked(_read(path)))
+
+    def beside() -> tuple[bytes, ...]:
+        return tuple(part for path in endorsements or () for part in unpacked(_read(path)))
+
+    beside()  # what cannot be read now refuses now
     chosen = choose(
         attester, Settings(tpm_tcti, tpm_code_pcr, certificates, Devices(device_root), beside, snp_vmpl)
     )  # fmt: skip

@@ -37,7 +37,7 @@ def wanted_guest(**changed: Any) -> SnpReference:
 
 
 def judged(machine: StandInTsm, reference: Any, root: bytes, at: datetime, *endorsements: bytes) -> Verdict:
-    attester = choose("auto", Settings(devices=machine, endorsements=endorsements))
+    attester = choose("auto", Settings(devices=machine, endorsements=lambda: endorsements))
     attester.measure(CODE)
     given = attester.attest(TRANSCRIPT)
     assert given.format == reference.format

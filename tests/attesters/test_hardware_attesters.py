@@ -89,7 +89,7 @@ def started(machine: Machine, name: str = "configfs_tsm", **changed: Any) -> Att
 def test_evidence_binds_the_transcript_and_leads_to_the_vendor(name: str) -> None:
     kind, machine, endorsements, root, now = MACHINES[name]
     for chosen in (kind, "auto"):
-        attester = choose(chosen, Settings(devices=machine(), endorsements=endorsements))
+        attester = choose(chosen, Settings(devices=machine(), endorsements=lambda: endorsements))
         with pytest.raises(OutOfOrder):
             attester.attest(TRANSCRIPT)
         attester.measure(CODE)
@@ -224,11 +224,11 @@ def test_an_unknown_provider_is_refused() -> None:
 
 def test_without_certificates_of_the_host_the_operators_go_along() -> None:
     for empty in (b"", bytes(24)):
-        attester = started(tsm(certificates=empty), endorsements=(AMD_LEAF,))
+        attester = started(tsm(certificates=empty), endorsements=lambda: (AMD_LEAF,))
         assert attester.attest(TRANSCRIPT).endorsements == (AMD_LEAF,)
     attester = started(tsm(certificates=None))
     assert attester.attest(TRANSCRIPT).endorsements == ()
-    both = started(tsm(), endorsements=(AMD_LIST,)).attest(TRANSCRIPT)
+    both = started(tsm(), endorsements=lambda: (AMD_LIST,)).attest(TRANSCRIPT)
     assert both.endorsements == (AMD_TABLE, AMD_LIST)
 
 
