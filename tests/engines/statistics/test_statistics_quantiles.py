@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpc.engines.statistics import run_statistics
+from mpc.errors import Exhausted
 from mpc.questions.statistics import check_statistics
 from mpc.questions.terms import StatisticsQuestion
 from mpc.results import RawTable, check_shape, from_bytes, to_bytes
@@ -83,3 +84,13 @@ def test_a_huge_offset_costs_no_digit(patients: Make, table: Make) -> None:
         terms, (table(terms, "north", [rows[:7], rows[7:]]), table(terms, "south", [])), columns=("age",), at=AT
     )
     assert found.data.column("age").to_pylist() == [1e15 + 200, 1e15 + 1000, 1e15 + 2000, 1e15 + 3600]
+
+
+def test_too_many_groups_refuse_from_whatever_thread(patients: Make, table: Make) -> None:
+    terms = patients()
+    rows = [row(i, "1", 1.0, f"town {i}") for i in range(34_000)]
+    with pytest.raises(Exhausted, match=r"statistics\.quantiles"):
+        quantiles(
+            terms, (table(terms, "north", [rows[:20_000], rows[20_000:]]), table(terms, "south", [])),
+            columns=("age",), by=("town",), at=AT,
+        )  # fmt: skip
