@@ -22,6 +22,7 @@ from mpc.evidence.binding import Transcript, parse_transcript
 from mpc.evidence.chain import certificates_of, parse_certificate
 from mpc.evidence.claims import Attestation
 from mpc.evidence.ratls.coordinators import (
+    MEDIA_TYPE,
     NOT_FRESH,
     InteroperableTranscript,
     certificate_transcript,
@@ -150,6 +151,14 @@ def test_a_coordinators_certificate_carries_evidence_for_its_keys_that_others_ca
     assert parse_transcript(carried.transcript) == transcript
     assert transcript.nonce == NOT_FRESH
     assert transcript.spki == keys.tls.spki
+
+
+def test_a_coordinators_certificate_is_read_as_a_message_wrapper() -> None:
+    attester = choose("simulated")
+    attester.measure(bytes(32))
+    verdict = examine(InstanceKeys.generate(attester).tls.certificate, at=NOW, format="cmw")
+    assert verdict.document is not None
+    assert verdict.document.facts["types"] == {"record": MEDIA_TYPE}
 
 
 def test_without_an_attester_the_certificate_carries_no_evidence() -> None:
