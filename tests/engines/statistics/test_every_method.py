@@ -131,3 +131,19 @@ def test_columns_that_do_not_vary_are_an_answer_or_a_refusal(asked: tuple[str, R
         return
     for value in cells(result).values():
         assert value is None or not isinstance(value, float) or np.isfinite(value)
+
+
+@pytest.mark.parametrize("size", [1, 40, 1000])
+def test_a_code_that_nobody_declared_is_a_group_of_its_own_and_moves_nobody(size: int) -> None:
+    terms = dataset()
+    place = WHOLE.schema.get_field_index("grade")
+    grades = WHOLE.column("grade").to_pylist()
+    forged = pa.array(["9" if i % 50 == 49 else grade for i, grade in enumerate(grades)])
+    lying = WHOLE.set_column(place, WHOLE.schema.field("grade"), forged)
+    asked = {"columns": ("age",), "by": ("grade", "treated")}
+    question = StatisticsQuestion(kind="statistics", method="summary", dataset="patients", arguments=asked)
+    checked = check_statistics("asked", question, {"patients": terms})
+    result = run_statistics(checked, {"patients": tables(terms, lying, size)})
+    counted = {(line["grade"], line["treated"]): line["age_n"] for line in result.tables[0].data.to_pylist()}
+    pairs = list(zip(forged.to_pylist(), WHOLE.column("treated").to_pylist(), strict=True))
+    assert counted == {pair: pairs.count(pair) for pair in set(pairs)}
