@@ -352,6 +352,20 @@ class Conversation:
         """Tell the enclave that this party left."""
         self._channel.withdraw(envelope)
 
+    def learn_end(self) -> None:
+        """Take the log's last leaves, which say how the contract ended; then keys and share are of no more use."""
+        self.look_at_log()
+        ended = self._party.ledger.ended(self.contract)
+        if ended is None:
+            raise Untrusted(
+                "log.not_ended", "the coordinator says that the contract has ended, and its log does not",
+                why="log and status differ", remedy="ask who runs the coordinator", field="state",
+            )  # fmt: skip
+        self._party.ledger.drop_keys(self.contract)
+        self._record("ended", reason=ended.reason, by=ended.by)
+        self.status = None
+        self.end()
+
     # --- looking -------------------------------------------------------------------------------------------------
 
     def look(self) -> StatusReply:

@@ -150,6 +150,8 @@ class Daemon:
         if refusal.code == "authentication.token" and self._talk is not None:
             self._talk.forget_token()
             return
+        if refusal.code == "contract.ended" and self._learns_end():
+            return
         log.info("refused", action=type(action).__name__, code=refusal.code)
         if not trouble.is_told(refusal):
             told = {"code": refusal.code, "what": refusal.what, "why": refusal.why, "remedy": refusal.remedy}
@@ -157,6 +159,17 @@ class Daemon:
         if trouble.may_pass(action, refusal, self._pace):
             self._look_again(action, refusal)
             self._pause(trouble.wait_seconds(self._pace))
+
+    def _learns_end(self) -> bool:
+        """Take the end of the log while it can be had; tell whether the contract is known to be over."""
+        talk = self._talk
+        if talk is None or talk.attested is None or not talk.is_authenticated:
+            return False
+        try:
+            talk.learn_end()
+        except Refusal:
+            return False
+        return True
 
     def _look_again(self, action: Action, refusal: Refusal) -> None:
         """Forget the last status; end the conversation unless it was a fault of the network."""
@@ -197,16 +210,18 @@ class Daemon:
         if agreed is None or agreed.signed is None:
             return Situation(own=own)
         undelivered = self.ledger.undelivered_withdrawal(agreed.digest)
+        over = self.ledger.ended(agreed.digest) is not None
         computations, results = agreed.contract.computations, self.ledger.results(agreed.digest)
         return Situation(
             own=own,
             signed=True,
+            over=over,
             withdrawal="none" if agreed.withdrawn is None else "delivered" if undelivered is None else "undelivered",
             connected=talk is not None,
             agreed=talk is not None and talk.agreement is not None,
             appraised=talk is not None and talk.attested is not None,
             authenticated=talk is not None and talk.is_authenticated,
-            active=talk is not None and talk.is_active,
+            active=talk is not None and talk.is_active and not over,
             status=None if talk is None else talk.status,
             recipient_of=frozenset(each.name for each in computations if own in each.recipients),
             owner_of=frozenset(each.name for each in computations if own in input_owners(agreed, each.name)),
@@ -301,13 +316,18 @@ class Daemon:
     def request_run(self, computation: str, parameters: Mapping[str, str]) -> int:
         """Ask the enclave for a run; return its number."""
         if not self.situation().active:
-            last = self.trouble.last
             raise OutOfOrder(
-                "daemon.not_ready", "the enclave is not ready for that",
-                why="it is not agreed, appraised and activated yet" if last is None else f"{last.what}: {last.why}",
+                "daemon.not_ready", "the enclave is not ready for that", why=self._why_not_ready(),
                 remedy="see what is awaited: sealroom status",
             )  # fmt: skip
         return self._conversation().request_run(computation, parameters)
+
+    def _why_not_ready(self) -> str:
+        agreed, last = self.current(), self.trouble.last
+        ended = None if agreed is None else self.ledger.ended(agreed.digest)
+        if ended is not None:
+            return f"the contract is over: {ended.sentence}"
+        return "it is not agreed, appraised and activated yet" if last is None else f"{last.what}: {last.why}"
 
     # --- small steps ---------------------------------------------------------------------------------------------
 
@@ -391,6 +411,8 @@ def _step(talk: Conversation, action: Action) -> None:
             talk.take_share()
         case decisions.ReturnShare():
             talk.return_share()
+        case decisions.LearnEnd():
+            talk.learn_end()
         case decisions.Countersign():
             talk.countersign()
         case decisions.FetchResult(run):

@@ -1,6 +1,6 @@
 """What a daemon does next, as one pure function of what it knows.
 
-    signed? → connected? → everybody agreed? → appraised for the contract? → authenticated? → active?
+    signed? → connected? → everybody agreed? → appraised for the contract? → authenticated? → not over? → active?
         → what the enclave awaits of this party → ends of runs to vouch for, results to fetch → watch
 
 An action that was refused is blocked, with the reason, until a person changes something: the others go on.
@@ -95,6 +95,11 @@ class RenewReceipt:
 
 
 @dataclass(frozen=True)
+class LearnEnd:
+    """Take the end of the log, which says why the contract is over, and drop what only it needed."""
+
+
+@dataclass(frozen=True)
 class DeliverWithdrawal:
     """Tell the enclave that this party left."""
 
@@ -119,6 +124,7 @@ Action = (
     | Countersign
     | FetchResult
     | RenewReceipt
+    | LearnEnd
     | DeliverWithdrawal
     | Watch
 )
@@ -131,11 +137,13 @@ class Situation:
     ``unattended_left`` tells, by computation, how many runs may still be permitted without a person; it is empty where
     the configuration allows none. ``confirmed`` are runs that a person permitted, ``refreshing`` datasets whose rows a
     person wants to send anew. ``recipient_of`` and ``owner_of`` are computations; ``countersigned`` are runs whose end
-    this conversation vouched for, ``timeless`` fetched ones whose receipts show no time.
+    this conversation vouched for, ``timeless`` fetched ones whose receipts show no time. ``over`` tells that the
+    contract ended, by the end of its log.
     """
 
     own: str
     signed: bool = False
+    over: bool = False
     withdrawal: Literal["none", "undelivered", "delivered"] = "none"
     connected: bool = False
     agreed: bool = False
@@ -160,13 +168,14 @@ ENDED = frozenset({"released", "failed"})
 
 def decide(situation: Situation) -> Action:
     """Return the next action; ``Watch`` or ``Rest`` when nothing is to be done."""
-    if not situation.signed or situation.withdrawal == "delivered":
+    if not situation.signed or situation.over or situation.withdrawal == "delivered":
         return Rest()
     steps: list[tuple[bool, Action]] = [
         (situation.connected, Connect()),
         (situation.agreed, ExchangeConsents()),
         (situation.appraised, Appraise()),
         (situation.authenticated, Authenticate()),
+        (situation.status is None or situation.status.state != "ended", LearnEnd()),
         (situation.withdrawal == "none", DeliverWithdrawal()),
         (situation.active, Activate()),
     ]

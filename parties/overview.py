@@ -15,6 +15,7 @@ def overview(daemon: Daemon) -> dict[str, Any]:
     """Return the daemon's state for ``sealroom status``, the API and a console."""
     situation, agreed, talk = daemon.situation(), daemon.current(), daemon.conversation
     activated = None if agreed is None else daemon.ledger.activation(agreed.digest)
+    ended = None if agreed is None else daemon.ledger.ended(agreed.digest)
     last = daemon.trouble.last
     return {
         "party": daemon.config.party.name,
@@ -24,6 +25,7 @@ def overview(daemon: Daemon) -> dict[str, Any]:
         "next": type(decide(situation)).__name__,
         "contract": None if agreed is None else _contract(agreed),
         "instance": None if talk is None else talk.instance.hex(),
+        "ended": None if ended is None else {"reason": ended.reason, "by": ended.by, "sentence": ended.sentence},
         "activated": None if activated is None else activated.instance.hex(),
         "awaits_you": _awaits_you(daemon, situation, agreed),
         "sending": [vars(submission.progress) for submission in tuple(daemon.party.submissions.values())],
@@ -39,6 +41,7 @@ def stage(situation: Situation, agreed: Agreed | None) -> str:
         (agreed is None, "no contract"),
         (not situation.signed, "unsigned"),
         (situation.withdrawal != "none", "withdrawn"),
+        (situation.over, "ended"),
         (not situation.connected, "connecting"),
         (not situation.agreed, "agreeing"),
         (not situation.appraised, "appraising"),

@@ -112,7 +112,7 @@ class Agreed:
         journal = self.journal
         with journal.changed:
             seconds = min(request.wait_milliseconds / 1000, WAIT_MAX_SECONDS)
-            journal.changed.wait_for(lambda: journal.changes > request.seen, seconds)
+            journal.changed.wait_for(lambda: journal.is_closing or journal.changes > request.seen, seconds)
             session = journal.session
             return StatusReply(
                 state=session.shown,
@@ -257,11 +257,12 @@ class Agreed:
 
     # The log
 
-    def log(self, _: str, request: LogRequest) -> LogReply:
+    def log(self, party: str, request: LogRequest) -> LogReply:
         """Return the leaves after a size, and the proof that they extend it."""
         with self.journal.lock:
             log = self.journal.log
             proof = log.consistency(request.known_size)
+            self.ending.told(party)
             return LogReply(log.leaves(request.known_size), proof, self.journal.checkpoint())
 
     def countersign(self, party: str, signed: Signed) -> CheckpointReply:

@@ -33,6 +33,7 @@ from mpc.evidence.collateral_bundle import unpacked
 from mpc.measurement import measure as measure_code
 
 GRACE_SECONDS = 5.0
+FAREWELL_SECONDS = 3.0
 _PR_SET_DUMPABLE = 4
 _BANNER = (
     "SIMULATED ATTESTATION: anybody can forge this coordinator's evidence, and its host can read its memory. "
@@ -104,6 +105,7 @@ def _serve_until_told(attester: Attester, listen: str, state: Path, telemetry: T
             host = listen.rpartition(":")[0]
             telemetry.event("serving", address=f"{host}:{serving.port}", instance=keys.instance.hex())
             told.wait()
+            instance.bid_farewell(FAREWELL_SECONDS)
             serving.stop(GRACE_SECONDS)
         finally:
             instance.close()

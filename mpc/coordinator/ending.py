@@ -1,7 +1,8 @@
 """How a contract ends here: because a party left, or because its time is over and nobody waits for a result.
 
-Either way the log says so and the process that holds the keys ends. That all runs are used up ends nothing:
-docs/adr/0019 says why.
+Either way the log says so and the process that holds the keys ends. Before it does the other parties have a few seconds
+to take the log's last leaves, so that each holds the instance's signature on how it ended; nothing else is answered
+then. That all runs are used up ends nothing: docs/adr/0019 says why.
 """
 
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from mpc.contract.statements import Withdrawal
 from mpc.contract.terms import Contract
 from mpc.coordinator.authentication import require_party
 from mpc.coordinator.journal import Journal
-from mpc.errors import Forbidden
+from mpc.errors import Forbidden, OutOfOrder
 from mpc.receipts.leaves import DestructionLeaf, WithdrawalLeaf
+from mpc.session import Session
 from mpc.signing import Purpose, VerifyingKey, open_envelope
 
 _LATE_PARTIES = 2
@@ -29,6 +31,7 @@ class Ending:
         self._on_end = on_end
         self._late: set[str] = set()
         self._fetched: set[tuple[int, str]] = set()
+        self._told: set[str] = set()
 
     def require_in_force(self, party: str, time: str) -> None:
         """Refuse a statement that ``party`` signed at a ``time`` when the contract was not in force.
@@ -67,6 +70,20 @@ class Ending:
         )
         self._on_end()
 
+    def told(self, party: str) -> None:
+        """Note that ``party`` was handed the log, if by now it says how the contract ended."""
+        with self._journal.lock:
+            if self._journal.session.state == "ended" and party not in self._told:
+                self._told.add(party)
+                self._journal.touch()
+
+    def await_told(self, seconds: float) -> None:
+        """Wait until every party but the one that left holds the end of the log, or ``seconds`` are over."""
+        journal = self._journal
+        with journal.changed:
+            others = set(journal.session.terms.parties) - {journal.session.withdrawn}
+            journal.changed.wait_for(lambda: journal.session.state != "ended" or self._told >= others, seconds)
+
     def _expire(self) -> None:
         with self._journal.lock:
             if len(self._late) < _LATE_PARTIES or self._journal.session.state == "ended" or self._owed():
@@ -83,3 +100,12 @@ class Ending:
             if run.stage != "requested"
             for recipient in session.terms.computations[run.computation].recipients
         )
+
+
+def ended(session: Session, *, remedy: str) -> OutOfOrder:
+    """Return the refusal of whatever is asked of a contract that has ended, which tells who ended it."""
+    what, why = "this contract has ended here", "its time is over"
+    if session.withdrawn is not None:
+        what = f"{session.withdrawn} has withdrawn from this contract"
+        why = "without every party nothing runs, and the keys are destroyed"
+    return OutOfOrder("contract.ended", what, why=why, remedy=remedy)

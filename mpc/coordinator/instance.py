@@ -15,6 +15,7 @@ from mpc.contract.document import parse_contract
 from mpc.coordinator.agreed import Agreed
 from mpc.coordinator.authentication import Authentication
 from mpc.coordinator.children import Template
+from mpc.coordinator.ending import ended
 from mpc.coordinator.journal import Journal
 from mpc.coordinator.keys import InstanceKeys
 from mpc.coordinator.rereading import verify_statements
@@ -72,6 +73,16 @@ class Instance:
             self._take_up(*stored)
         else:
             telemetry.session("boot")
+
+    def bid_farewell(self, seconds: float) -> None:
+        """Give the parties of a contract that has ended up to ``seconds`` to learn of it; else return at once."""
+        if self._agreed is not None:
+            self._agreed.ending.await_told(seconds)
+
+    def end_waits(self) -> None:
+        """Answer every call that waits for news: this process ends."""
+        if self._agreed is not None:
+            self._agreed.journal.end_waits()
 
     def close(self) -> None:
         """End children and threads and let go of the folder."""
@@ -162,6 +173,13 @@ class Instance:
 
     def agreed(self, digest: bytes | None = None) -> Agreed:
         """Return the contract that this instance is about and that has not ended; ``digest`` must then be its own."""
+        agreed = self.held(digest)
+        if agreed.journal.session.state == "ended":
+            raise ended(agreed.journal.session, remedy="agree on a new contract")
+        return agreed
+
+    def held(self, digest: bytes | None = None) -> Agreed:
+        """Return the contract that this instance is about, even when it has ended."""
         agreed = self._agreed
         if agreed is None:
             raise OutOfOrder(
@@ -173,11 +191,6 @@ class Instance:
                 "contract.other", "this coordinator serves another contract", why="one coordinator serves one contract",
                 remedy="start a coordinator of your own for this contract", field="contract",
                 expected=agreed.agreement.digest.hex(), found=digest.hex(),
-            )  # fmt: skip
-        if agreed.journal.session.state == "ended":
-            raise OutOfOrder(
-                "contract.ended", "this contract has ended here", why="the instance is dropping its keys",
-                remedy="agree on a new contract",
             )  # fmt: skip
         return agreed
 
@@ -198,10 +211,9 @@ class Instance:
         else:
             verify_statements(agreement, self._state, journal.log)
             if journal.session.state == "ended":
-                raise OutOfOrder(
-                    "contract.ended", "this contract has ended here", why="its log says so",
-                    remedy="start the coordinator of another contract with a folder of its own", field="--state",
-                )  # fmt: skip
+                raise ended(
+                    journal.session, remedy="start the coordinator of another contract with a folder of its own"
+                )
             journal.append(restart, attested)
         self._agreed = Agreed(
             agreement,

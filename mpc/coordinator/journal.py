@@ -32,6 +32,7 @@ class Journal:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.changes = 0
+        self.is_closing = False
         raws = state.leaves()
         self.session = _replayed(terms, raws)
         self.log = Log(raws)
@@ -70,6 +71,12 @@ class Journal:
         """Tell who waits that something changed that is no leaf."""
         with self.changed:
             self.changes += 1
+            self.changed.notify_all()
+
+    def end_waits(self) -> None:
+        """Let nobody wait for a change any more: this process ends."""
+        with self.changed:
+            self.is_closing = True
             self.changed.notify_all()
 
     def leaves(self, kind: type[L], **fields: object) -> list[tuple[int, L]]:

@@ -56,10 +56,14 @@ class _Open:
 
 @dataclass(frozen=True)
 class _Closed:
-    """A method for parties that have authenticated, of the contract that they have agreed on."""
+    """A method for parties that have authenticated, of the contract that they have agreed on.
+
+    ``even_ended`` ones tell how it ended, to parties that authenticated before.
+    """
 
     kind: type
     serve: Callable[[Agreed, str, Any], object]
+    even_ended: bool = False
 
 
 class Service:
@@ -74,14 +78,14 @@ class Service:
             "Agree": _Open(AgreeRequest, instance.agree),
             "Challenge": _Open(ChallengeRequest, instance.challenge),
             "Authenticate": _Open(Signed, instance.authenticate),
-            "Status": _Closed(StatusRequest, Agreed.status),
+            "Status": _Closed(StatusRequest, Agreed.status, even_ended=True),
             "Activate": _Closed(Signed, Agreed.activate),
             "Rewrap": _Closed(RewrapRequest, Agreed.rewrap),
             "TakeShare": _Closed(StatusRequest, Agreed.take_share),
             "ReturnShare": _Closed(ShareReply, Agreed.return_share),
             "RequestRun": _Closed(Signed, Agreed.request_run),
             "Permit": _Closed(Signed, Agreed.permit),
-            "Log": _Closed(LogRequest, Agreed.log),
+            "Log": _Closed(LogRequest, Agreed.log, even_ended=True),
             "Countersign": _Closed(Signed, Agreed.countersign),
             "Withdraw": _Closed(Signed, Agreed.withdraw),
         }
@@ -104,7 +108,8 @@ class Service:
                     return encode(method.serve(decode(method.kind, raw)))
                 party = self._party(context)
                 admitted.enter_context(self._door.seat(party))
-                return encode(method.serve(self._instance.agreed(), party, decode(method.kind, raw)))
+                agreed = self._instance.held() if method.even_ended else self._instance.agreed()
+                return encode(method.serve(agreed, party, decode(method.kind, raw)))
             raise AssertionError  # the answer above is either bytes or an aborted call
 
         return serve
@@ -172,14 +177,17 @@ class _Answer:
 
 @dataclass(frozen=True)
 class Serving:
-    """A server that is up: ``port`` is the one it got; ``stop`` ends it."""
+    """A server that is up: ``port`` is the one it got; ``stop`` ends it. ``end_waits`` answers calls that wait."""
 
     server: grpc.Server
     port: int
+    end_waits: Callable[[], None]
 
     def stop(self, grace_seconds: float) -> None:
         """Take no more calls, and let those at hand end within ``grace_seconds``."""
-        self.server.stop(grace_seconds).wait()
+        stopped = self.server.stop(grace_seconds)
+        self.end_waits()
+        stopped.wait()
 
 
 def serve(
@@ -221,7 +229,7 @@ def serve(
             remedy="choose another address, or end what listens on it", field="--listen", found=address,
         )  # fmt: skip
     server.start()
-    return Serving(server, port)
+    return Serving(server, port, instance.end_waits)
 
 
 def _has_port(address: str) -> bool:

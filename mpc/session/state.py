@@ -90,7 +90,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Session:
-    """Everything public that has happened to a contract. ``time`` is the latest time that a party signed."""
+    """Everything public that has happened to a contract.
+
+    ``time`` is the latest time that a party signed; ``withdrawn`` the party whose leave ended it.
+    """
 
     terms: Terms
     state: State = "boot"
@@ -105,6 +108,7 @@ class Session:
     uploads: tuple[Upload, ...] = ()
     runs: tuple[Run, ...] = ()
     time: str | None = None
+    withdrawn: str | None = None
     destroyed: bool = False
 
     @property

@@ -106,8 +106,8 @@ def _release(session: Session, leaf: ReleaseLeaf) -> Session:
     return _with_run(session, leaf.run, lambda run: replace(run, stage="released", outcome=leaf.outcome))
 
 
-def _withdraw(session: Session, _leaf: WithdrawalLeaf) -> Session:
-    return session
+def _withdraw(session: Session, leaf: WithdrawalLeaf) -> Session:
+    return replace(session, withdrawn=leaf.party)
 
 
 def _destroy(session: Session, _leaf: DestructionLeaf) -> Session:

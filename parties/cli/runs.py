@@ -106,7 +106,7 @@ def results(
 
 
 def withdraw(
-    reason: Annotated[str, typer.Option(help="Why; it is signed and told to the other parties.")],
+    reason: Annotated[str, typer.Option(help="Why; it is signed, and stands in the coordinator's folder.")],
     config: PartyFile = HERE,
     *,
     yes_digest: Annotated[str | None, typer.Option(help="The digest's first eight characters, for scripts.")] = None,
@@ -187,6 +187,9 @@ def _show_overview(overview: dict[str, Any]) -> None:
     if contract is not None:
         signed = f"signed {contract['signed'][:19]}Z" if contract["signed"] else "[yellow]not signed by you[/]"
         show(f"{plain(contract['title'])}   {contract['digest'][:8]}…   {signed}   until {contract['valid_until']}")
+    if overview["ended"] is not None and overview["stage"] == "ended":
+        how = f"The contract is over: {overview['ended']['sentence']}; the log that the enclave signed says so"
+        show(f"[bold yellow]{plain(how)}[/]")
     if overview["awaits_you"]:
         show("\n[bold yellow]Awaits you[/]")
         for waiting in overview["awaits_you"]:

@@ -6,6 +6,6 @@ written before: a log must go on where it last stood (``extend``), and an instan
 """
 
 from parties.ledger.ledger import Ledger
-from parties.ledger.records import Activated, Agreed, Event, Head, Permitted, Result, Uploaded
+from parties.ledger.records import Activated, Agreed, Ended, Event, Head, Permitted, Result, Uploaded
 
-__all__ = ["Activated", "Agreed", "Event", "Head", "Ledger", "Permitted", "Result", "Uploaded"]
+__all__ = ["Activated", "Agreed", "Ended", "Event", "Head", "Ledger", "Permitted", "Result", "Uploaded"]

@@ -13,10 +13,11 @@ from mpc.contract.document import parse_contract
 from mpc.contract.statements import Checkpoint
 from mpc.contract.terms import Contract
 from mpc.errors import OutOfOrder, Untrusted
+from mpc.receipts.leaves import DestructionLeaf, WithdrawalLeaf, parse_leaf
 from mpc.receipts.log import EMPTY_ROOT, Log, verify_checkpoint, verify_consistency
 from mpc.signing import VerifyingKey
 from parties.ledger.database import Database
-from parties.ledger.records import Activated, Agreed, Event, Head, Permitted, Result, Uploaded
+from parties.ledger.records import Activated, Agreed, Ended, Event, Head, Permitted, Result, Uploaded
 
 
 class Ledger:
@@ -145,6 +146,15 @@ class Ledger:
         return tuple(
             row["leaf"] for row in self._file.all("SELECT leaf FROM leaf WHERE contract = ? ORDER BY position", digest)
         )
+
+    def ended(self, digest: bytes) -> Ended | None:
+        """Return how the contract ended, as its log says in the copy held here; None when it goes on."""
+        rows = self._file.all("SELECT leaf FROM leaf WHERE contract = ? ORDER BY position DESC LIMIT 2", digest)
+        last = [parse_leaf(row["leaf"]) for row in rows]
+        left = next((leaf.party for leaf in last if isinstance(leaf, WithdrawalLeaf)), None)
+        destroyed = next((leaf.reason for leaf in last if isinstance(leaf, DestructionLeaf)), None)
+        reason = "withdrawn" if left else destroyed
+        return None if reason is None else Ended(reason, left)
 
     def extend(
         self, digest: bytes, receipt_key: VerifyingKey, *, leaves: tuple[bytes, ...], proof: tuple[bytes, ...],

@@ -75,6 +75,21 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Ended:
+    """How a contract ended, as the last leaves of its log say; ``by`` is the party that withdrew, if one did."""
+
+    reason: str
+    by: str | None
+
+    @property
+    def sentence(self) -> str:
+        """What happened, for people."""
+        if self.by is not None:
+            return f"{self.by} has withdrawn from it"
+        return "its time is past" if self.reason == "expired" else self.reason
+
+
+@dataclass(frozen=True)
 class Event:
     """Something that happened, for people: a kind and plain data, never a value of anybody's rows."""
 

@@ -1,5 +1,7 @@
 """How a contract ends: by a signed time past its last moment, and never while a recipient waits for a result."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,9 @@ import pytest
 from mpc.canonical import canonical_json
 from mpc.contract.statements import RunRequest
 from mpc.errors import Exhausted, Forbidden, OutOfOrder
-from mpc.receipts.leaves import DestructionLeaf, parse_leaf
+from mpc.receipts.leaves import DestructionLeaf, WithdrawalLeaf, parse_leaf
 from mpc.signing import Purpose
-from tests.coordinator.room import Room, computation, room_in
+from tests.coordinator.room import Room, computation, room_in, rows_of
 
 TOO_LATE = "2028-01-01T00:00:00Z"  # the room's contract is valid until then
 TEXT = "SELECT grp, count(*) AS patients FROM patients GROUP BY grp"
@@ -52,6 +54,47 @@ def test_a_time_past_the_contract_ends_the_instance_and_the_folder(tmp_path: Pat
         with pytest.raises(OutOfOrder) as refused:
             room.start()
         assert refused.value.code == "contract.ended"
+
+
+def test_who_asks_after_a_withdrawal_is_told_who_left_and_gets_the_log_alone(tmp_path: Path) -> None:
+    with room_in(tmp_path) as room, ThreadPoolExecutor(1) as pool:
+        room.to_loaded()
+        south = room.members["south"].at
+        seen = south.status().change
+        waiting = pool.submit(south.status, seen=seen, wait_milliseconds=15_000)
+        room.withdraw("north")
+        assert waiting.result(timeout=5).state == "ended"
+        with pytest.raises(OutOfOrder) as refused:
+            room.request()
+        assert (refused.value.code, refused.value.what) == ("contract.ended", "north has withdrawn from this contract")
+        with pytest.raises(OutOfOrder, match="north has withdrawn"):
+            room.upload("south", [rows_of(0, 60)])
+        assert room.instance is not None
+        started = time.monotonic()
+        room.instance.bid_farewell(0.05)  # south and the university have not been told
+        assert time.monotonic() - started >= 0.05
+        for name in ("south", "university"):
+            last = [parse_leaf(leaf) for leaf in room.members[name].at.log(0).leaves[-2:]]
+            assert [type(leaf) for leaf in last] == [WithdrawalLeaf, DestructionLeaf]
+        room.instance.bid_farewell(60)  # both were: it returns at once
+        assert time.monotonic() - started < 30
+
+
+def test_a_stop_answers_who_waits_and_does_not_wait_for_them(tmp_path: Path) -> None:
+    with room_in(tmp_path) as room, ThreadPoolExecutor(1) as pool:
+        room.to_activated()
+        north = room.members["north"].at
+        waiting = pool.submit(north.status, seen=north.status().change, wait_milliseconds=20_000)
+        assert room.serving is not None
+        assert room.instance is not None
+        assert room.instance._agreed is not None
+        changed = room.instance._agreed.journal.changed
+        while not changed._waiters:  # type: ignore[attr-defined]
+            time.sleep(0.01)
+        started = time.monotonic()
+        room.serving.stop(15)
+        assert time.monotonic() - started < 5
+        assert waiting.result(timeout=5).state == "activated"
 
 
 def test_a_late_statement_about_another_instance_ends_nothing(tmp_path: Path) -> None:

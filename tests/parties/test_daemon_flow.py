@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from mpc.contract.document import contract_bytes
-from mpc.errors import Forbidden
+from mpc.errors import Forbidden, OutOfOrder
 from mpc.evidence.appraisal import Exceptions
 from mpc.measurement import measure
 from mpc.receipts.verification import VerifiedReceipt, verify_receipt
@@ -195,6 +195,20 @@ def test_a_person_leaves_and_the_keys_go(boot: Boot, member: Callable[..., Any],
         ledger = party.services["north"].daemon.ledger
         assert [upload.data_key for upload in ledger.uploads(bytes.fromhex(digest))] == [b""]
         assert ledger.share(bytes.fromhex(digest)) is None
+
+        # The others learn who left from the log that the enclave signed, and go on knowing it without the enclave.
+        south, university = party.clients["south"], party.clients["university"]
+        party.until(lambda: all(each.status()["stage"] == "ended" for each in (south, university)))
+        boot.stop()
+        for each in (south, university):
+            told = each.status()
+            assert (told["ended"]["by"], told["next"], told["trouble"]) == ("north", "Rest", None)
+            assert [entry["leaf"] for entry in each.log(digest)[-2:]] == ["withdrawal", "destruction"]
+        kept = party.services["south"].daemon.ledger
+        assert [upload.data_key for upload in kept.uploads(bytes.fromhex(digest))] == [b""]
+        assert kept.share(bytes.fromhex(digest)) is None
+        with pytest.raises(OutOfOrder, match="north has withdrawn"):
+            university.run("weight_by_grade")
 
 
 def arriving(folder: Path, earlier: tuple[str, ...]) -> str:
