@@ -16,8 +16,9 @@ from mpc.contract.consent import agree
 from mpc.contract.document import parse_contract, read_questions
 from mpc.contract.statements import Activation, Permit
 from mpc.contract.terms import Computation, Contract
-from mpc.errors import Malformed, Refusal, Untrusted
+from mpc.errors import Forbidden, Malformed, Refusal, Untrusted
 from mpc.evidence import Attestation, AttestedKey, Check, Exceptions, appraise_attestation, parse_transcript
+from mpc.evidence.checks import NotWanted
 from mpc.receipts.leaves import ReleaseLeaf, RunLeaf, leaf_bytes, parse_leaf
 from mpc.receipts.log import SignedCheckpoint, verify_checkpoint, verify_consistency, verify_inclusion
 from mpc.receipts.receipt import RECEIPT_MAX_BYTES, LeafShown, Predicate, parse_statement
@@ -28,6 +29,11 @@ PARTS = (
     "signature", "contract", "checkpoint", "run", "release", "permits", "countersignatures",
     "consents", "parties", "evidence", "activations", "inputs",
 )  # fmt: skip
+
+_DO_NOT_RELY = "do not rely on this receipt; ask another party for its copy"
+_UNACCEPTED = "receipt.unaccepted"
+_EXCEPTION_OPTIONS = {"self_measured": "--accept-self-measured", "visible_memory": "--accept-visible-memory"}
+"""How a verifier makes each exception, by the check that fails without it."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,7 @@ class _Parts:
         except Refusal as refusal:
             raise Untrusted(
                 f"receipt.{name}", f"the receipt's {name} cannot be believed", why=f"{refusal.what}: {refusal.why}",
-                remedy="do not rely on this receipt; ask another party for its copy", field=refusal.field or name,
+                remedy=refusal.remedy if refusal.code == _UNACCEPTED else _DO_NOT_RELY, field=refusal.field or name,
                 expected=refusal.expected, found=refusal.found,
             ) from refusal  # fmt: skip
         self.checks.append(Check(name, "holds", found, passed=True))
@@ -250,12 +256,29 @@ def _evidence(shown: Predicate, about: _About, run: RunLeaf, exceptions: Excepti
     transcript = parse_transcript(_bytes(given.transcript))
     _same("nonce", sha256(leaf_bytes(run)).hex(), transcript.nonce.hex())
     _same("contract", about.digest.hex(), (transcript.contract or b"").hex())
-    return appraise_attestation(
-        Attestation(
-            given.format, _bytes(given.evidence), tuple(map(_bytes, given.endorsements)), _bytes(given.transcript)
-        ),
-        about.contract.enclaves, transcript, hpke_public_key=_bytes(given.hpke_public_key), exceptions=exceptions,
-        at=at, lifetime=timedelta(seconds=about.contract.attested_key_seconds),
+    attestation = Attestation(
+        given.format, _bytes(given.evidence), tuple(map(_bytes, given.endorsements)), _bytes(given.transcript)
+    )
+    try:
+        return appraise_attestation(
+            attestation, about.contract.enclaves, transcript, hpke_public_key=_bytes(given.hpke_public_key),
+            exceptions=exceptions, at=at, lifetime=timedelta(seconds=about.contract.attested_key_seconds),
+        )  # fmt: skip
+    except NotWanted as refusal:
+        raise _unaccepted(refusal, given.format) or refusal from None
+
+
+def _unaccepted(refusal: NotWanted, attester: str) -> Refusal | None:
+    """Return the refusal of evidence that lacks nothing but the verifier's own exceptions; it names each of them."""
+    failed = [check for check in refusal.checks if not check.passed]
+    if not all(check.name in _EXCEPTION_OPTIONS for check in failed):
+        return None
+    options = " ".join(f"{_EXCEPTION_OPTIONS[check.name]} {attester}" for check in failed)
+    return Forbidden(
+        _UNACCEPTED, f"it is {attester} evidence, which you have not accepted",
+        why="; ".join(check.why for check in failed),
+        remedy=f"if you accept that, say so: {options}, or under [trust] in your party.toml; else do not rely on it",
+        field=failed[0].name, expected=failed[0].expected, found=failed[0].found,
     )  # fmt: skip
 
 

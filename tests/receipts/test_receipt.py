@@ -290,7 +290,20 @@ def test_it_is_judged_at_the_time_asked_for() -> None:
 
 
 def test_the_verifiers_own_exceptions_hold() -> None:
-    assert refused(Scene().receipt(), "evidence", exceptions=Exceptions()).field == "self_measured"
+    both = refused(Scene().receipt(), "evidence", exceptions=Exceptions())
+    assert both.field == "self_measured"
+    assert "--accept-self-measured simulated --accept-visible-memory simulated" in both.remedy
+    assert "a liar passes" in both.why
+    assert "read every row" in both.why
+    one = refused(Scene().receipt(), "evidence", exceptions=Exceptions(accept_self_measured=frozenset({"simulated"})))
+    assert "--accept-visible-memory simulated" in one.remedy
+    assert "--accept-self-measured" not in one.remedy
+
+
+def test_no_exception_is_offered_for_evidence_that_lacks_more_than_that() -> None:
+    other = refused(attested(code=bytes(32))(), "evidence", exceptions=Exceptions())
+    assert "--accept" not in other.remedy
+    assert "do not rely" in other.remedy
 
 
 def signed_by_another_key() -> bytes:
