@@ -240,7 +240,8 @@ class Runs:
         question = question_digest(computation.question, run.parameters, uploads, self._rules)
         known = self._shares.history.recall(question)
         if known is not None:
-            return Release.from_bytes(known), question
+            release = Release.from_bytes(known)
+            return release.named(computation.name) if computation.question.kind == "sql" else release, question
         order = RunOrder(self._agreement.raw, computation.name, run.parameters, inputs, self._contract.limits)
         try:
             self._current = Execution(self._runners.take(), order, self._intake.stream)

@@ -24,7 +24,7 @@ def question_digest(
     """Return the 32-byte name of one question: its text, parameters, the uploads that it reads, and the rules.
 
     ``uploads`` maps ``dataset/owner`` to the id of the upload. The computation's name is left out: two names for
-    one question are one question.
+    one question are one question, and get one answer, under the name that was asked for (``Release.named``).
     """
     return sha256(
         canonical_cbor([

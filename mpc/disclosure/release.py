@@ -1,6 +1,6 @@
 """What leaves: released tables, and for everything that was withheld the rule and the remedy, never the value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import pyarrow as pa
@@ -111,6 +111,11 @@ class Release:
                 return Release(tuple(_read(table) for table in tables), failure, computation)
             case _:
                 raise _malformed()
+
+    def named(self, name: str) -> "Release":
+        """Return the same answer with its one table called ``name``, as that of a question of SQL is."""
+        (table,) = self.tables
+        return replace(self, tables=(replace(table, name=name),))
 
     @property
     def digest(self) -> bytes:

@@ -66,6 +66,18 @@ def load_wide(room: Room) -> None:
         room.upload(owner, [wide_rows(start + batch * BATCH_ROWS) for batch in range(BATCHES)])
 
 
+def test_one_question_under_two_names_has_one_answer_under_the_name_that_was_asked_for(tmp_path: Path) -> None:
+    with room_in(tmp_path, computations=[computation("by_group", COUNT), computation("grouped", COUNT)]) as room:
+        room.to_loaded()
+        first, _ = room.result(room.run("by_group"))
+        second, _ = room.result(room.run("grouped"))
+        assert [release.tables[0].name for release in (first, second)] == ["by_group", "grouped"]
+        assert second == first.named("grouped")
+        assert room.instance is not None
+        assert room.instance._agreed is not None
+        assert len(room.instance._agreed.shares.history.releases) == 1  # the second was not computed
+
+
 def run_of(room: Room, number: int, name: str) -> Run:
     return room.members[name].at.status().runs[number - 1]
 
