@@ -88,7 +88,7 @@ def _table(report: Report, table: ReportTable, among: int, markup: "type[Markup]
         ],
         "columns": [{"heading": column.heading, "numeric": not column.is_key} for column in table.columns],
         "rows": [_row(table, index) for index in range(len(table.rows))],
-        "withheld": table.withheld,
+        "reasons": table.reasons,
     }
 
 

@@ -46,8 +46,8 @@ def withheld_table(table: ReportTable) -> Table:
     shown = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("withheld", "cells", "why", "what would help"):
         shown.add_column(heading, justify="right" if heading == "cells" else "left", overflow="fold")
-    for held in table.withheld:
-        shown.add_row(Text(held.measure), str(held.cells), Text(held.why), Text(held.remedy))
+    for measures, cells, why, remedy in table.reasons:
+        shown.add_row(Text(measures), str(cells), Text(why), Text(remedy))
     return shown
 
 

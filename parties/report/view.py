@@ -86,6 +86,17 @@ class ReportTable:
         return tuple(position for position, column in enumerate(self.columns) if not column.is_key)
 
     @property
+    def reasons(self) -> tuple[tuple[str, int, str, str], ...]:
+        """Each reason once: the measures that it concerns, cells in all, why, and what would help."""
+        grouped: dict[tuple[str, str], list[Withholding]] = {}
+        for held in self.withheld:
+            grouped.setdefault((held.why, held.remedy), []).append(held)
+        return tuple(
+            (", ".join(dict.fromkeys(held.measure for held in each)), sum(held.cells for held in each), why, remedy)
+            for (why, remedy), each in grouped.items()
+        )
+
+    @property
     def marked_cells(self) -> int:
         """How many cells stand in the table as withheld."""
         return sum(cell.withheld for row in self.rows for cell in row)

@@ -20,3 +20,11 @@ def test_groups_that_are_left_out_whole_are_counted_and_told() -> None:
 def test_a_report_adds_up_its_tables() -> None:
     assert REPORT.cells == COUNTS.cells + SPREADS.cells == 16
     assert REPORT.withheld_cells == 4
+
+
+def test_a_reason_is_told_once_with_all_it_concerns() -> None:
+    one, *_ = COUNTS.withheld
+    also, other = replace(one, measure="another", cells=2), replace(one, measure="third", check="another check")
+    first, second = replace(COUNTS, withheld=(one, also, other)).reasons
+    assert first == (f"{one.measure}, another", one.cells + 2, one.why, one.remedy)
+    assert second == ("third", one.cells, "another check", one.remedy)
