@@ -149,7 +149,7 @@ class Run:
 
 @dataclass(frozen=True)
 class UploadState:
-    """One upload; ``state`` is arriving, loaded, sealed or refused; ``durable`` chunks are on stable storage."""
+    """One upload; ``state`` is arriving, loaded, sealed, replaced or refused; ``durable`` chunks are on storage."""
 
     dataset: str
     owner: str

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from mpc.errors import Forbidden, Misconfigured, OutOfOrder, Refusal, Unavailable
+from mpc.errors import Exhausted, Forbidden, Misconfigured, OutOfOrder, Refusal, Unavailable
 from mpc.evidence.appraisal import Exceptions
 from mpc.messages import StatusReply
 from parties import decisions
@@ -29,6 +29,7 @@ from parties.signatory import CONFIRMATION_CHARACTERS, Signatory, input_owners
 from parties.trouble import Pace, Trouble, is_about_the_connection
 
 Answer = TypeVar("Answer")
+_NO_REFRESH = frozenset({"session.upload.refreshes", "session.upload.until"})
 log = structlog.get_logger("sealroom.party")
 
 
@@ -151,6 +152,10 @@ class Daemon:
             self._talk.forget_token()
             return
         if refusal.code == "contract.ended" and self._learns_end():
+            return
+        if isinstance(action, decisions.UploadRows) and refusal.code in _NO_REFRESH:
+            self._refreshing.discard(action.dataset)  # the contract's own answer, which no person here can change
+            self.trouble.last = refusal
             return
         log.info("refused", action=type(action).__name__, code=refusal.code)
         if not trouble.is_told(refusal):
@@ -295,6 +300,13 @@ class Daemon:
                 "refresh.fixed", f"the rows of {dataset} are not replaced",
                 why="the contract has them fixed, or another's",
                 remedy="agree on a contract that lets them be refreshed", field=dataset,
+            )  # fmt: skip
+        sent = sum(upload.dataset == dataset and upload.loaded for upload in self.ledger.uploads(agreed.digest))
+        if sent > term.freshness.refreshes:
+            raise Exhausted(
+                "refresh.spent", f"the rows of {dataset} are not replaced again",
+                why="the contract's refreshes are used up", remedy="agree on a contract that allows more",
+                field=dataset,
             )  # fmt: skip
         self._refreshing.add(dataset)
         self.retry()

@@ -75,6 +75,7 @@ class Intake:
 
     def states(self, caller: str) -> tuple[UploadState, ...]:
         """Return every upload, with the reason of a refusal for its own sender only."""
+        needed = self._needed()
         with self._lock:
             listed = list(self._held.values())
         return tuple(
@@ -83,15 +84,21 @@ class Intake:
                 owner=held.header.sender,
                 upload=held.header.upload_id,
                 durable=held.file.durable,
-                state=self._word(held),
+                state=self._word(held, needed),
                 code=held.refused if held.header.sender == caller else "",
             )
             for held in listed
         )
 
-    def _word(self, held: Held) -> str:
+    def _needed(self) -> frozenset[str]:
+        """Return the ids of the uploads that a run may still read."""
+        return frozenset(upload.upload for upload in self._journal.session.needed())
+
+    def _word(self, held: Held, needed: frozenset[str]) -> str:
         if held.refused:
             return "refused"
+        if self._is_whole(held.header) and held.header.upload_id.hex() not in needed:
+            return "replaced"
         if held.rows is not None:
             return "loaded"
         return "sealed" if self._is_whole(held.header) else "arriving"
@@ -242,7 +249,7 @@ class Intake:
 
     def _retire_replaced(self) -> None:
         """Let go of rows that a later upload replaced, unless a run that has not ended pins them."""
-        needed = {upload.upload for upload in self._journal.session.needed()}
+        needed = self._needed()
         for held in list(self._held.values()):
             if held.rows is not None and held.header.upload_id.hex() not in needed:
                 held.rows.close()
@@ -271,7 +278,7 @@ class Intake:
     def rewrap(self, party: str, key: SealingKey, request: RewrapRequest) -> UploadReply:
         """Load an upload from the vault with its data key wrapped anew, after its commitment is verified again."""
         held = self._held.get(request.upload)
-        needed = {upload.upload for upload in self._journal.session.needed()}
+        needed = self._needed()
         if held is None or held.header.sender != party or request.upload.hex() not in needed:
             raise OutOfOrder(
                 "rewrap.unknown", "no whole upload of yours has this id here", why="it never ended, or was replaced",
