@@ -7,10 +7,11 @@ from datetime import datetime
 from mpc.errors import Malformed
 from mpc.evidence import intel
 from mpc.evidence.claims import Fact, Given
-from mpc.evidence.enarx.policy import EnarxReference, parse_policy, read_toml
+from mpc.evidence.enarx.policy import parse_policy, read_toml
 from mpc.evidence.enarx.request import EnarxRequest, SnpEvidence, is_request, parse_request
 from mpc.evidence.enarx.settings import parse_settings
 from mpc.evidence.format import Document
+from mpc.evidence.reference_values.enarx import EnarxReference
 from mpc.evidence.snp.endorsements import sorted_out
 from mpc.evidence.snp.files import chain_of
 

@@ -5,9 +5,10 @@ from types import MappingProxyType
 from typing import Final
 
 from mpc.evidence.claims import Check, Claims
-from mpc.evidence.enarx.policy import EnarxReference, SgxPolicy, SnpPolicy, version_matches
+from mpc.evidence.enarx.policy import version_matches
 from mpc.evidence.enarx.verify import PINNED
 from mpc.evidence.intel.careful import careful_sgx
+from mpc.evidence.reference_values.enarx import EnarxReference, SgxPolicy, SnpPolicy
 from mpc.evidence.snp import careful_of
 
 _REMEDY: Final = "start the Enarx that the policy names, or name this one in the policy"

@@ -28,8 +28,9 @@ from mpc.evidence.intel.files import (
     verify_collateral,
 )
 from mpc.evidence.intel.layout import EnclaveReport, Quote, TdReport, parse_quote, quote_length
-from mpc.evidence.intel.reference import SgxReference, TdxReference, compare_sgx, compare_tdx, roots
+from mpc.evidence.intel.reference import compare_sgx, compare_tdx, roots
 from mpc.evidence.intel.verify import Endorsed, verify_quote
+from mpc.evidence.reference_values.intel import SgxReference, TdxReference
 
 SGX_FORMAT = Format(
     "sgx", is_sgx, parse_sgx, gather_sgx, verify, compare_sgx, describe, roots, careful_sgx, pinned=PINNED,

@@ -8,8 +8,9 @@ from mpc.evidence.format import Format
 from mpc.evidence.keystone.keys import is_keys, read_keys
 from mpc.evidence.keystone.layout import KeystoneReport, describe, parse, whole_file
 from mpc.evidence.keystone.measurement import measure
-from mpc.evidence.keystone.reference import KeystoneReference, compare, roots
+from mpc.evidence.keystone.reference import compare, roots
 from mpc.evidence.keystone.verify import TEST_DEVICE_KEY, anchor, anchors_in, careful, verify
+from mpc.evidence.reference_values.keystone import KeystoneReference
 
 __all__ = ["FORMAT", "KeystoneReference", "KeystoneReport", "measure"]
 

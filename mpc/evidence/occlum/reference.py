@@ -6,9 +6,9 @@ at 0, by keeping enclaves with KSS out.
 """
 
 from mpc.errors import Malformed
-from mpc.evidence.intel.reference import SgxReference
 from mpc.evidence.occlum.documents import Accepted, OcclumFile, StartSettings, TrustSettings
 from mpc.evidence.ratls.reference import sgx_reference
+from mpc.evidence.reference_values.intel import SgxReference
 
 
 def references_of(found: OcclumFile, *, minimum_evaluation: int) -> tuple[SgxReference, ...]:

@@ -7,10 +7,10 @@ from mpc.errors import Malformed
 from mpc.evidence.checks import Checks, NotBelieved
 from mpc.evidence.claims import Check, Claims, Given, Shown
 from mpc.evidence.intel import careful, compare_sgx, compare_tdx, describe, read_collateral
-from mpc.evidence.intel.reference import SgxReference, TdxReference
 from mpc.evidence.ratls.binding import require_binding
 from mpc.evidence.ratls.certificate import Form, RaTlsCertificate, certificates_in, forms_of, parse_ra_tls
 from mpc.evidence.ratls.interoperable import ENDORSEMENTS, NONCE
+from mpc.evidence.reference_values.intel import SgxReference, TdxReference
 
 Gather = Callable[[bytes, Sequence[bytes], Given], tuple[RaTlsCertificate, tuple[bytes, ...]]]
 

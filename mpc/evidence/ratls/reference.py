@@ -10,8 +10,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from mpc.errors import Malformed
-from mpc.evidence.intel.reference import SgxReference, TcbWaiver
 from mpc.evidence.ratls.gramine_settings import Allowance, GramineSettings
+from mpc.evidence.reference_values.intel import SgxReference, TcbWaiver
 
 DEBUG_FLAG, KSS_FLAG = 0x02, 0x80
 _FLAGS_BYTES, _XFRM_BYTES = 8, 8

@@ -23,8 +23,8 @@ from mpc.evidence.chain import OTHERS_MAX_CERTIFICATES, Certificate, parse_certi
 from mpc.evidence.der import CONTEXT_0, INTEGER, SEQUENCE, Element, read_element
 from mpc.evidence.json_fields import field_of
 from mpc.evidence.loose_json import read_json
+from mpc.evidence.reference_values.snp import Product
 from mpc.evidence.revocation import RevocationList, parse_revocation_list
-from mpc.evidence.snp.layout import Product
 
 FILE_MAX_BYTES: Final = 128 << 10
 _TABLE_ENTRY_BYTES: Final = 24

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from mpc.errors import Malformed
+from mpc.evidence.reference_values.snp import Product
 
 REPORT_BYTES: Final = 1184
 SIGNED_BYTES: Final = 0x2A0
@@ -21,7 +22,6 @@ ECDSA_P384_SHA384: Final = 1  # SIGNATURE_ALGO; no other is defined
 SCALAR_BYTES: Final = 72  # r and s stand in 72 bytes each, of which P-384 fills 48
 _SCALAR_FILLED: Final = 48
 
-Product = Literal["Milan", "Genoa", "Turin"]
 SigningKey = Literal["VCEK", "VLEK", "none"]
 
 # The guest's policy, set at launch (4.3). Bit 17 is reserved and always one.

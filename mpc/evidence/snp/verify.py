@@ -24,6 +24,7 @@ from mpc.evidence.anchors import anchors_among
 from mpc.evidence.chain import Certificate, Chain, load_key, verify_chain
 from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Claims, Fact
+from mpc.evidence.reference_values.snp import Product
 from mpc.evidence.revocation import Coverage, check_revocation
 from mpc.evidence.snp.endorsements import Endorsements, KeyCertificate, sorted_out
 from mpc.evidence.snp.layout import (
@@ -32,7 +33,6 @@ from mpc.evidence.snp.layout import (
     POLICY_KNOWN,
     POLICY_NAMES,
     POLICY_SMT,
-    Product,
     Report,
     set_bits,
     tcb_parts,

@@ -13,9 +13,9 @@ from mpc.errors import Malformed
 from mpc.evidence.claims import Given, Shown
 from mpc.evidence.nitro import FORMAT as NITRO
 from mpc.evidence.nitro import NitroDocument
+from mpc.evidence.reference_values.veracruz import Platform
 from mpc.evidence.snp import FORMAT as SNP
 from mpc.evidence.snp import Report
-from mpc.evidence.veracruz.policy import Platform
 from mpc.evidence.veracruz.request import take_request
 from mpc.evidence.veracruz.token import PsaToken, parse_token
 

@@ -22,6 +22,7 @@ from mpc.canonical import sha256
 from mpc.errors import Malformed
 from mpc.evidence.json_fields import field_of, number_of, refuse_field
 from mpc.evidence.loose_json import read_json
+from mpc.evidence.reference_values.veracruz import Platform
 from mpc.evidence.veracruz.pipeline import check_pipeline
 from mpc.evidence.veracruz.principals import FileRights, Identity, read_identity, read_pem, read_rights, unique
 
@@ -30,7 +31,6 @@ IDENTITIES_MAX = 32
 WHAT = "the Veracruz policy"
 
 Dialect = Literal["current", "2021", "2020", "function"]
-Platform = Literal["linux", "nitro", "sevsnp"]
 _STRATEGIES = ("Interpretation", "JIT")
 _NUMBER_MAX = 2**32 - 1
 

@@ -311,6 +311,7 @@ def test_the_real_buffer_holds_what_its_structure_says() -> None:
         tdx_buffer()[:60],
         tdx_buffer() + bytes(1 << 19),
     ],
+    ids=range(12),
 )
 def test_a_buffer_with_another_structure_does_not_serve(raw: bytes) -> None:
     assert not judged(claimed(), collateral=(raw,)).accepted

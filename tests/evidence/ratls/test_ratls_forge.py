@@ -16,7 +16,6 @@ from mpc.errors import Malformed
 from mpc.evidence.checks import NotBelieved
 from mpc.evidence.claims import Given
 from mpc.evidence.formats import recognise
-from mpc.evidence.intel.reference import SgxReference
 from mpc.evidence.ratls.certificate import parse_ra_tls
 from mpc.evidence.ratls.interoperable import (
     ENDORSEMENTS,
@@ -27,6 +26,7 @@ from mpc.evidence.ratls.interoperable import (
     report_data_for,
 )
 from mpc.evidence.ratls.verify import verify
+from mpc.evidence.reference_values.intel import SgxReference
 from mpc.evidence.verdict import Verdict, examine
 from tests.evidence.certificate_forge import mint_certificate, new_key, spki_of
 from tests.evidence.intel_forge import FORGE, NOW, ROOT_DER, enclave_report, pem, td_report
@@ -135,7 +135,11 @@ def test_a_quote_of_another_key_is_refused_before_any_collateral(name: str) -> N
         cbor2.dumps({"pubkey-hash": cbor2.dumps([7, sha256(SPKI)])}),
         cbor2.dumps({"pubkey-hash": cbor2.dumps([1, sha256(SPKI)]) + b"\0"}),
     ],
-)
+    ids=[
+        "no hash", "empty", "a bare hash", "another's hash", "half a hash", "an unknown hash", "a truth for a number",
+        "another hash's number", "a byte more",
+    ],
+)  # fmt: skip
 def test_claims_without_the_hash_of_the_key_bind_nothing(claims: bytes) -> None:
     verdict = judged(mint_certificate(KEY, [ccc(claims)]))
     assert (verdict.stage, reason(verdict)) == ("verify", "key not bound to evidence")
@@ -158,8 +162,9 @@ def test_every_hash_that_a_verifier_has_to_know_is_known(number: int, name: str)
         cbor2.dumps({1: b"a"}),
         cbor2.dumps({"pubkey-hash": "text"}),
         claims_for(SPKI) + b"\0",
-        b"\xa2" + claims_for(SPKI)[1:] * 2,  # the same claim twice
+        b"\xa2" + claims_for(SPKI)[1:] * 2,
     ],
+    ids=["nothing", "no claim", "a list", "a number's claim", "a text", "a byte more", "the same claim twice"],
 )
 def test_claims_that_are_no_claims_are_malformed(claims: bytes) -> None:
     assert judged(mint_certificate(KEY, [ccc(claims)])).stage == "parse"

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mpc.evidence.azure.reference import AzureReference
 from mpc.evidence.claims import SimulatedReference, TpmReference
-from mpc.evidence.enarx.policy import EnarxReference
-from mpc.evidence.intel.reference import SgxReference, TdxReference
-from mpc.evidence.keystone.reference import KeystoneReference
-from mpc.evidence.nitro.reference import NitroReference
-from mpc.evidence.snp.reference import SnpReference
-from mpc.evidence.veracruz.reference import VeracruzReference
+from mpc.evidence.reference_values.azure import AzureReference
+from mpc.evidence.reference_values.enarx import EnarxReference
+from mpc.evidence.reference_values.intel import SgxReference, TdxReference
+from mpc.evidence.reference_values.keystone import KeystoneReference
+from mpc.evidence.reference_values.nitro import NitroReference
+from mpc.evidence.reference_values.snp import SnpReference
+from mpc.evidence.reference_values.veracruz import VeracruzReference
 
 ReferenceValues = Annotated[
     SimulatedReference
