@@ -48,4 +48,4 @@ def grouped(digits: str) -> str:
 def _key(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    return number(value) if isinstance(value, float) else str(value)

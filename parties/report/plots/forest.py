@@ -48,14 +48,25 @@ def _draw(axes: Any, rows: list[tuple[str, Cell, Cell, Cell]], *, logarithmic: b
                 [_number(estimate)], [place], "s", color=SERIES[0], markersize=7, markeredgecolor=PAPER,
                 markeredgewidth=1.2,
             )  # fmt: skip
-        told = (
-            f"{_number(estimate):.3g}" if is_number(estimate) else "withheld" if estimate.withheld else "not estimated"
-        )
         axes.annotate(
-            told, (1, place), xycoords=("axes fraction", "data"), ha="left", va="center", color=INK, fontsize=FONT - 2
+            _told(estimate, lower, upper),
+            (1, place),
+            xycoords=("axes fraction", "data"),
+            ha="left",
+            va="center",
+            color=INK,
+            fontsize=FONT - 2,
         )
     axes.set_yticks(range(len(rows)), [literal(row[0]) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
+
+
+def _told(estimate: Cell, lower: Cell, upper: Cell) -> str:
+    if not is_number(estimate):
+        return "withheld" if estimate.withheld else "not estimated"
+    if not (is_number(lower) and is_number(upper)):
+        return f" {_number(estimate):#.3g}"
+    return f" {_number(estimate):#.3g} ({_number(lower):#.3g} to {_number(upper):#.3g})"
 
 
 def _logarithmic(axes: Any) -> None:  # noqa: ANN401 - matplotlib is untyped here
