@@ -5,9 +5,10 @@ that anybody could have forged. Endorsements are files that bridge; anchors are 
 the given reference values name, and nothing else.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hmac import compare_digest
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,6 +22,9 @@ from mpc.evidence.collateral_bundle import unpacked
 from mpc.evidence.format import Document, Format, Stage
 from mpc.evidence.formats import FORMATS, anchors_of, format_named, recognise
 from mpc.evidence.reference_values import ReferenceValues
+
+UNASKED = datetime(2026, 1, 1, tzinfo=UTC)
+"""The time for which nobody asked: where only fields are shown."""
 
 _WHAT = "the evidence is refused"
 
@@ -109,12 +113,34 @@ def examine(
     return _appraised(chosen, claims, fields, given=given, references=references, exceptions=exceptions or Exceptions())
 
 
-def show(raw: bytes, *, format: str | None = None, endorsements: Sequence[bytes] = ()) -> tuple[str, tuple[Shown, ...]]:  # noqa: A002
-    """Return the format of ``raw`` and its fields, explained; nothing is verified. Raises ``Malformed``."""
+def show(
+    raw: bytes,
+    *,
+    format: str | None = None,  # noqa: A002
+    endorsements: Sequence[bytes] = (),
+    at: datetime = UNASKED,
+) -> tuple[str, tuple[Shown, ...]]:
+    """Return the format of ``raw`` and its fields, explained; nothing is verified. Raises ``Malformed``.
+
+    Of what is no evidence, such as a policy, the fields are what it says; one that has to be verified to be read is
+    read as of the time ``at``, and may refuse.
+    """
     name = format or recognise(raw)
     chosen = format_named(name)
     parts = [part for file in endorsements for part in unpacked(file)]
-    return name, chosen.describe(chosen.gather(raw, parts, Given())[0])
+    try:
+        return name, chosen.describe(chosen.gather(raw, parts, Given())[0])
+    except Malformed:
+        read = chosen.document
+        document = None if read is None else read(raw, parts, Given(), roots=anchors_of(name, ()), at=at)
+        if document is None:
+            raise
+    said = (Shown(name, _text(value), "as it says") for name, value in plain_facts(document.facts).items())
+    return name, (Shown("kind", document.kind, "what it is: no evidence by itself"), *said)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def parse_reference(raw: bytes) -> ReferenceValues:

@@ -89,7 +89,8 @@ def show_evidence(file: File, *, form: Form = None, endorsements: Endorsements =
     from mpc.evidence.verdict import show as shown
 
     extra = [files.read(path, "the endorsement") for path in endorsements or []]
-    name, fields = shown(files.read(file, "the evidence"), format=form, endorsements=extra)
+    raw, now = files.read(file, "the evidence"), files.time_or_now(None)
+    name, fields = shown(raw, format=form, endorsements=extra, at=now)
     if as_json:
         show_data({"format": name, "fields": [vars(field) for field in fields]})
         return

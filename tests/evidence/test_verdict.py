@@ -203,6 +203,20 @@ def test_show_explains_every_field_and_believes_nothing() -> None:
         show(b"nothing")
 
 
+def test_show_explains_what_lies_beside_evidence_too() -> None:
+    settings = b'steward = "https://steward.example"\nargs = ["-v"]\n[[files]]\nkind = "stdin"\n'
+    name, fields = show(settings)
+    assert name == "enarx"
+    told = {one.name: one.value for one in fields}
+    assert (told["kind"], told["steward"], told["args"]) == ("keep's settings", "https://steward.example", '["-v"]')
+    assert show(b'[snp]\nsigner = ["' + b"7D" * 48 + b'"]\n')[1][0].value == "steward's policy"
+    with pytest.raises(Malformed):
+        show(b"[sgx]\nsigner = [1]\n")
+    for other in (b"", b"plain = 1\n", b"files = 1\n", b"steward = 1\n"):
+        with pytest.raises(Malformed, match="not recognised"):
+            show(other)
+
+
 def test_a_reference_file_is_what_a_contract_would_say() -> None:
     wanted = tpm_reference()
     assert parse_reference(canonical_json(wanted)) == wanted

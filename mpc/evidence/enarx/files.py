@@ -16,6 +16,18 @@ from mpc.evidence.snp.endorsements import sorted_out
 from mpc.evidence.snp.files import chain_of
 
 _DER_SEQUENCE = b"\x30"
+_TOP_LEVEL = {"sgx": dict, "snp": dict, "files": list, "steward": str}
+
+
+def is_enarx(raw: bytes) -> bool:
+    """Tell whether ``raw`` is a request, or a file in TOML that only Enarx writes: a steward's policy, settings."""
+    if is_request(raw):
+        return True
+    try:
+        found = read_toml(raw, what="the file")
+    except Malformed:
+        return False
+    return any(isinstance(found.get(name), kind) for name, kind in _TOP_LEVEL.items())
 
 
 def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[EnarxRequest, tuple[bytes, ...]]:
