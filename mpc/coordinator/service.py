@@ -202,6 +202,7 @@ def serve(
             ("grpc.so_reuseport", 0),  # else a second coordinator would quietly share the port
             ("grpc.max_receive_message_length", limits.message_bytes),
             ("grpc.max_send_message_length", -1),
+            ("grpc.max_allowed_incoming_connections", limits.connections),  # further ones are closed as they come
             ("grpc.max_concurrent_streams", limits.calls_a_connection),
             ("grpc.server_handshake_timeout_ms", limits.handshake_milliseconds),
             ("grpc.keepalive_time_ms", limits.keepalive_milliseconds),

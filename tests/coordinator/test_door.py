@@ -1,7 +1,10 @@
 """Strangers and parties who send anything at all straight to the gRPC port, and who say who they are falsely."""
 
 import random
+import select
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,7 +17,7 @@ import pytest
 from mpc.attesters import choose
 from mpc.contract.consent import sign_consent
 from mpc.coordinator.admission import DoorLimits
-from mpc.errors import Exhausted, Forbidden, Malformed, OutOfOrder, Refusal, Untrusted
+from mpc.errors import Exhausted, Forbidden, Malformed, OutOfOrder, Refusal, Unavailable, Untrusted
 from mpc.evidence.binding import Transcript
 from mpc.evidence.claims import Attestation
 from mpc.messages import (
@@ -373,6 +376,21 @@ def test_a_partys_message_may_be_larger_and_has_a_limit(active: Room, north: Wir
     assert active.members["north"].at.status().uploads is not None
 
 
+def test_so_many_connections_are_open_at_once_and_a_place_is_free_again(tmp_path: Path) -> None:
+    with room_in(tmp_path, limits_of_door=DoorLimits(connections=6, handshake_milliseconds=60_000)) as room:
+        host, _, port = room.address.rpartition(":")
+        strangers = [socket.create_connection((host, int(port)), timeout=30) for _ in range(12)]
+        end = time.monotonic() + 30
+        while len(hung_up := select.select(strangers, [], [], 0.5)[0]) < 6 and time.monotonic() < end:
+            continue
+        assert len(hung_up) == 6  # the others are waited for, to begin the handshake
+        with pytest.raises(Unavailable):
+            room.connect("north")
+        for stranger in strangers:
+            stranger.close()
+        _soon(lambda: room.connect("north").ask_evidence("boot", None).attestation.format)
+
+
 def test_a_party_has_so_many_calls_at_once(tmp_path: Path) -> None:
     with room_in(tmp_path, limits_of_door=DoorLimits(calls_a_party=1)) as room:
         room.to_activated()
@@ -401,7 +419,7 @@ def _soon(ask: Callable[[], str]) -> str:
     for _ in range(1000):
         try:
             return ask()
-        except Exhausted:
+        except (Exhausted, Unavailable):
             continue
     raise AssertionError("the seat is never free")
 
