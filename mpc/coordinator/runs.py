@@ -70,6 +70,7 @@ class Runs:
         self._ended = ended
         self._rules = strictest(agreement.contract)
         self._codes: dict[int, str] = {}
+        self._stopped: set[int] = set()
         self._attestations: dict[int, Attestation] = {}
         self._vouched: dict[int, tuple[str, ...]] = {}
         self._permitted: queue.Queue[int | None] = queue.Queue()
@@ -194,7 +195,7 @@ class Runs:
                 computation=run.computation,
                 parameters=run.parameters,
                 requester=run.requester,
-                state=run.shown,
+                state="stopped" if run.number in self._stopped else run.shown,
                 missing=run.missing,
                 code=self._codes.get(run.number, "") if told else "",
                 vouched=self._vouchers(run),
@@ -228,7 +229,9 @@ class Runs:
             except Refusal as refusal:
                 # Nothing could be put down (a full disk): the run has not ended, and a restart asks for permits again.
                 # Or a party left meanwhile: then the run ends with the instance, and nothing of it is handed out.
+                # It is not called failed: that is an end, which stands in the log and has a receipt.
                 self._codes[number] = refusal.code
+                self._stopped.add(number)
             self._ended(number, self._codes.get(number, ""))
             self._journal.touch()
 

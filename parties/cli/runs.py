@@ -201,7 +201,7 @@ def _show_overview(overview: dict[str, Any]) -> None:
         show(Text("\nAwaited", "bold"), grid(None, ("from", "what", "of"), rows))
     if overview["runs"]:
         runs = [
-            (str(each["number"]), each["computation"], each["requester"], each["state"], ", ".join(each["missing"]))
+            (str(each["number"]), each["computation"], each["requester"], _state(each), ", ".join(each["missing"]))
             for each in overview["runs"]
         ]
         show(Text("\nRuns", "bold"), grid(None, ("run", "computation", "asked by", "state", "permits missing"), runs))
@@ -209,6 +209,10 @@ def _show_overview(overview: dict[str, Any]) -> None:
         uploads = [(each["dataset"], each["owner"], each["state"]) for each in overview["uploads"]]
         show(Text("\nUploads", "bold"), grid(None, ("dataset", "owner", "state"), uploads))
     _show_troubles(overview)
+
+
+def _state(run: dict[str, Any]) -> str:
+    return f"{run['state']} ({run['code']})" if run["code"] else str(run["state"])
 
 
 def _show_troubles(overview: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """What the machine does to a coordinator: a full disk, a port that is taken, parties whose clocks are wrong."""
 
 import ctypes
+import os
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from mpc.coordinator.service import serve
 from mpc.errors import Exhausted, Forbidden, Misconfigured, OutOfOrder, Refusal
 from mpc.messages import Chunk, UploadCommitment, UploadPart
 from parties.channel import Channel
-from tests.coordinator.room import EXCEPTIONS, NOW, ipc, room_in, rows_of
+from tests.coordinator.room import EXCEPTIONS, NOW, Room, ipc, room_in, rows_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,9 +37,9 @@ def narrow_disk(tmp_path: Path) -> Iterator[Path]:
     libc.umount2(str(folder).encode(), 2)
 
 
-def fill(folder: Path) -> Path:
+def fill(folder: Path, name: str = "ballast") -> Path:
     """Leave no byte; return what takes the room."""
-    ballast = folder / "ballast"
+    ballast = folder / name
     with ballast.open("wb", buffering=0) as file:
         for size in (1 << 20, 4096, 1):
             try:
@@ -89,6 +90,37 @@ def test_a_full_disk_refuses_and_what_was_signed_stays(narrow_disk: Path) -> Non
         assert room.members["north"].at.log(0).leaves[: len(before)] == before
         assert room.result(run)[0].failure is None
         assert "bug." not in room.log.getvalue()
+
+
+def test_a_run_that_cannot_be_put_down_is_stopped_and_goes_on_after_a_restart(narrow_disk: Path) -> None:
+    with room_in(narrow_disk / "state") as room:
+        room.to_loaded()
+        run = room.request()
+        room.permit("north", run)
+        ballast = fill(narrow_disk)
+        while not permitted(room, run):  # page by page, until there is room for a permit and for no receipt
+            os.truncate(ballast, ballast.stat().st_size - 4096)
+        fill(narrow_disk, "more ballast")
+        status = room.wait("north", lambda status: status.runs[0].state != "running")
+        assert (status.runs[0].state, status.runs[0].code) == ("stopped", "disk.full")
+        assert room.members["university"].at.status().runs[0].code == ""
+        with pytest.raises(OutOfOrder, match="the run has not ended"):
+            room.result(run)
+        ballast.unlink()
+        room.restart()
+        room.back_after_restart()
+        for owner in ("north", "south"):
+            room.permit(owner, run)
+        assert room.wait_for_run(run) == "released"
+        assert "bug." not in room.log.getvalue()
+
+
+def permitted(room: Room, run: int) -> bool:
+    try:
+        room.permit("south", run)
+    except Exhausted:
+        return False
+    return True
 
 
 def test_a_limit_of_file_sizes_is_a_full_disk(tmp_path: Path) -> None:
