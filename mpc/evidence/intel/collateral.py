@@ -200,7 +200,8 @@ def _chain(data: bytes) -> tuple[Certificate, ...]:
     count = data.count(b"-----BEGIN")  # before anything is parsed, which takes a millisecond each
     if count > CHAIN_MAX_CERTIFICATES or data.count(b"\n") > LINES_MAX:
         raise malformed("more certificates or lines than any chain needs", "chain", "at most 8", str(count))
-    return tuple(parse_certificate(der) for der in certificates_of(data.rstrip(b"\0")))
+    text = data.rstrip(b"\0") if count else data  # C ends texts with NUL; DER may end with one of its own
+    return tuple(parse_certificate(der) for der in certificates_of(text))
 
 
 def _read_list(data: bytes) -> RevocationList:

@@ -250,3 +250,12 @@ def test_a_signer_that_was_issued_again_under_its_serial_is_not_mistaken() -> No
     signers = {one.der: one for raw in kept for one in read_collateral((raw,)).signers}
     assert len({one.serial for one in signers.values()}) < len(signers) == 2
     assert len({one.spki for one in signers.values()}) == 1
+
+
+def test_a_certificate_in_der_may_end_with_a_zero_of_its_own() -> None:
+    # Signatures are random: one in 256 ends so, and no byte of it is padding.
+    minted = (FORGE.signer_certificate() for _ in range(10_000))
+    der = next(certificate for certificate in minted if certificate.endswith(b"\0"))
+    assert [found.der for found in read_collateral([der]).certificates] == [der]
+    with pytest.raises(Malformed):
+        read_collateral([der + b"\0"])
