@@ -71,16 +71,68 @@ class _Joined:
 
 
 def _joined(database: Database, left: pa.Table, right: pa.Table, *, many: bool) -> _Joined:
-    """Join two sides by their keys; all names in the SQL are made here."""
-    names = left.column_names[:-1]
-    keys, equal = ", ".join(names), " AND ".join(f"a.{name} = b.{name}" for name in names)
+    """Join two sides by their keys.
+
+    Most keys are of one row, and those that are surely so need no grouping: a key of several rows has a hash of several
+    rows. Rows whose hash is, on a side where that matters, are few and are joined by groups; all others as they are.
+    """
     database.hold("l", left)
     database.hold("r", right)
-    grouped = f"(SELECT {keys}, min(row) AS row, count(*) AS n FROM {{}} GROUP BY {keys})"  # noqa: S608
-    first = f"(SELECT {keys}, row, 1 AS n FROM l)" if many else grouped.format("l")  # noqa: S608
-    second = grouped.format("r")
+    keys = _Keys(left.column_names[:-1])
+    # Equal values of unlike types may have unlike hashes, and would go separate ways.
+    if left.schema.types != right.schema.types:
+        return _by_groups(database, keys, "l", "r", many=many)
+    hashes = np.unique(np.concatenate([_repeated(database, keys, side) for side in (("r",) if many else ("l", "r"))]))
+    if not len(hashes):
+        return _pairs(database, keys, "l", "r")
+    database.hold("repeated", pa.table({"hash": hashes}))
+    once = [keys.rows(side, "ANTI") for side in ("l", "r")]
+    often = [keys.rows(side, "SEMI") for side in ("l", "r")]
+    one, other = _pairs(database, keys, *once), _by_groups(database, keys, *often, many=many)
+    return _Joined(np.concatenate([one.left, other.left]), np.concatenate([one.right, other.right]), other.several)
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """The columns of a key; all names in the SQL are made here."""
+
+    names: list[str]
+
+    @property
+    def listed(self) -> str:
+        return ", ".join(self.names)
+
+    @property
+    def equal(self) -> str:
+        return " AND ".join(f"a.{name} = b.{name}" for name in self.names)
+
+    def rows(self, side: str, kind: str) -> str:
+        """Return the rows of ``side`` whose hash is (SEMI) or is not (ANTI) among the repeated ones."""
+        return f"(SELECT * FROM {side} {kind} JOIN repeated ON hash({self.listed}) = repeated.hash)"  # noqa: S608
+
+
+def _repeated(database: Database, keys: _Keys, side: str) -> npt.NDArray[np.uint64]:
+    """Return the hashes that several rows of ``side`` have."""
+    hashes = np.sort(np.asarray(database.answer(f"SELECT hash({keys.listed}) AS hash FROM {side}", {}).column("hash")))  # noqa: S608
+    again: npt.NDArray[np.uint64] = hashes[1:][hashes[1:] == hashes[:-1]]
+    return again
+
+
+def _pairs(database: Database, keys: _Keys, left: str, right: str) -> _Joined:
+    """Join rows of which none has a key that counts as repeated."""
+    found = database.answer(f"SELECT a.row AS l, b.row AS r FROM {left} AS a JOIN {right} AS b ON {keys.equal}", {})  # noqa: S608
+    nobody = np.zeros(0, np.int64)
+    return _Joined(np.asarray(found.column("l")), np.asarray(found.column("r")), (nobody, nobody))
+
+
+def _by_groups(database: Database, keys: _Keys, left: str, right: str, *, many: bool) -> _Joined:
+    """Join rows of any keys: first those of one key together, so that repeated ones do not multiply."""
+    grouped = f"(SELECT {keys.listed}, min(row) AS row, count(*) AS n FROM {{}} GROUP BY {keys.listed})"  # noqa: S608
+    first = f"(SELECT {keys.listed}, row, 1 AS n FROM {left})" if many else grouped.format(left)  # noqa: S608
+    second = grouped.format(right)
     text = (
-        f"SELECT a.row AS l, b.row AS r, a.n = 1 AND b.n = 1 AS alone FROM {first} AS a JOIN {second} AS b ON {equal}"  # noqa: S608
+        f"SELECT a.row AS l, b.row AS r, a.n = 1 AND b.n = 1 AS alone "  # noqa: S608
+        f"FROM {first} AS a JOIN {second} AS b ON {keys.equal}"
     )
     found = database.answer(text, {})
     alone = np.asarray(found.column("alone"))
@@ -89,12 +141,11 @@ def _joined(database: Database, left: pa.Table, right: pa.Table, *, many: bool) 
     if alone.all():
         return _Joined(rows[0], rows[1], (nobody, nobody))
     # Keys of several rows are few, so their rows are looked up by them alone.
-    numbers = np.unique(rows[1][~alone])
-    places = np.searchsorted(np.asarray(right.column("row")), numbers)
-    database.hold("several", right.select(names).take(pa.array(places)))
+    database.hold("several", pa.table({"row": np.unique(rows[1][~alone])}))
+    shared = f"(SELECT {keys.listed} FROM {right} SEMI JOIN several USING (row))"  # noqa: S608
     looked_up = (
-        database.answer(f"SELECT a.row FROM {side} AS a SEMI JOIN several AS b ON {equal}", {})  # noqa: S608
-        for side in ("l", "r")
+        database.answer(f"SELECT a.row FROM {side} AS a SEMI JOIN {shared} AS b ON {keys.equal}", {})  # noqa: S608
+        for side in (left, right)
     )
     several = tuple(np.asarray(each.column("row")) for each in looked_up)
     return _Joined(rows[0][alone], rows[1][alone], (several[0], several[1]))
