@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check format protos bench bench-methods nist clean help
+.PHONY: demo test check format protos bench bench-methods nist fuzz clean help
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,7 +37,8 @@ format: $(INSTALLED) ## rewrite the code in the project's style
 protos: $(INSTALLED) ## regenerate mpc/wire from protos/
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --grpc_python_out=. --mypy_out=. protos/mpc/wire/*.proto
 
-bench: $(INSTALLED) ## speed and memory, against Arrow Flight in the same run
+bench: $(INSTALLED) ## speed and memory, against Arrow Flight in the same run; evidence, against dcap-qvl
+	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/pipeline.py
 
 bench-methods: $(INSTALLED) ## statistical methods on 10 million rows, against statsmodels, scipy and scikit-learn
@@ -46,5 +47,9 @@ bench-methods: $(INSTALLED) ## statistical methods on 10 million rows, against s
 nist: $(INSTALLED) ## the digits of NIST's certified values, into docs/numerics.md
 	$(BIN)/python benchmarks/nist.py
 
+fuzz: $(INSTALLED) ## any bytes as evidence, led by coverage, for ten minutes (or FUZZ_SECONDS)
+	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
+	$(BIN)/python fuzz/evidence.py
+
 clean: ## remove what the other targets made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
