@@ -9,7 +9,8 @@ whole multiples of their last place, their unit, which doubles hold exactly.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import comb, frexp, isfinite, ldexp, prod
+from functools import reduce
+from math import comb, frexp, isfinite, ldexp
 
 import numpy as np
 import numpy.typing as npt
@@ -178,4 +179,4 @@ def monomial_values(monomial: Monomial, z: Mapping[Variable, Floats], rows: int)
     """Return the product of powers for each of ``rows`` rows."""
     if not monomial:
         return np.ones(rows)
-    return np.asarray(prod(z[each] if exponent == 1 else z[each] ** exponent for each, exponent in monomial))
+    return reduce(np.multiply, (z[each] if exponent == 1 else z[each] ** exponent for each, exponent in monomial))

@@ -64,17 +64,20 @@ class Design:
             dict.fromkeys(variable for column in columns for variable, _ in column.monomial)
         )
 
-    def matrix(self, batch: pa.RecordBatch, codes: Codes) -> Floats:
-        """Return the rows of ``batch``, of shape (n, columns), a column contiguous."""
+    def matrix(self, batch: pa.RecordBatch, codes: Codes, *, spare: int = 0) -> Floats:
+        """Return the rows of ``batch``, of shape (n, columns + spare), a column contiguous, spare ones not filled."""
         rows = batch.num_rows
         z = {each: self._centres[each].apply(multiples(batch, each)) for each in self._variables}
         made: dict[Monomial, Floats] = {}
         inside: dict[Cell, npt.NDArray[np.bool_]] = {}
-        matrix = np.empty((rows, len(self._columns)), order="F")
+        matrix = np.empty((rows, len(self._columns) + spare), order="F")
         for i, column in enumerate(self._columns):
             if column.monomial not in made:
                 made[column.monomial] = monomial_values(column.monomial, z, rows)
+            if not column.cell:
+                matrix[:, i] = made[column.monomial]
+                continue
             if column.cell not in inside:
                 inside[column.cell] = self._groups.inside(codes, column.cell)
-            matrix[:, i] = made[column.monomial] if not column.cell else made[column.monomial] * inside[column.cell]
+            np.multiply(made[column.monomial], inside[column.cell], out=matrix[:, i])
         return matrix

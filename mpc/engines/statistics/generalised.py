@@ -13,7 +13,7 @@ from mpc.engines.statistics.design import Design
 from mpc.engines.statistics.fits import Fit, Study, response
 from mpc.engines.statistics.gram import not_finite
 from mpc.engines.statistics.likelihoods import Likelihood, Logistic, NegativeBinomial, Poisson
-from mpc.engines.statistics.linear import COLLINEAR, Grams, collinear, raw
+from mpc.engines.statistics.linear import COLLINEAR, Grams, exact_grams, grams, raw, solutions
 from mpc.engines.statistics.model_tables import Estimates, Note, Tables
 from mpc.engines.statistics.newton import Climb, Steps, dispersion
 from mpc.engines.statistics.passes import Codes, Fold, Folded, Pass
@@ -50,8 +50,11 @@ class Generalised:
         if isinstance(gathered, Extents):
             return self._columns_pass(gathered)
         if isinstance(gathered, Grams):
-            self._counted = folded
-            self._kept = collinear(self._study, gathered.of)
+            self._counted = self._counted or folded
+            found = solutions(self._study, gathered.of)
+            if not all(each.is_full_rank for each in found.values()):
+                return exact_grams(self._study, self._with_response, counted=False)
+            self._kept = {fit: tuple(fit.columns[i] for i in each.solution.kept) for fit, each in found.items()}
             size = len(self._study.columns)
             return self._study.reading(lambda: Starts(self._rows, self._study.party, self._likelihood, size))
         if isinstance(gathered, Starts):
@@ -73,8 +76,7 @@ class Generalised:
             each: extents.centre(each, raw, movable=each in can_move) for each, raw in self._centres.items()
         }
         self._design = Design(self._study.columns, self._study.groups, self._centres)
-        size = len(self._study.columns) + 1
-        return self._study.reading(lambda: Grams(self._with_response, self._study.party, size), counted=True)
+        return grams(self._study, self._with_response, centred=True)
 
     def _with_response(self, batch: pa.RecordBatch, codes: Codes) -> Floats:
         return np.column_stack(self._rows(batch, codes)[:2])

@@ -1,15 +1,20 @@
-"""``linear`` computed: an exact Gram matrix a party, one solution a model, and robust errors in a pass of their own.
+"""``linear`` computed: a Gram matrix a party, one solution a model, and robust errors in a pass of their own.
+
+Many rows are read with a Gram matrix in plain doubles first. Where its rounding could be seen in any model, and where
+rows are few, they are read again without rounding (see ``rounded_gram``).
 
 Where a variable is squared, weighted or met again for residuals, a first pass finds the middle and the width of its
-values (see ``centring``). The Gram matrices of parties add up and subtract without rounding, so models of everybody,
-of each party and without each come out of one reading.
+values (see ``centring``). Matrices of parties add up and subtract without rounding, so models of everybody, of each
+party and without each come out of one reading.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
+from functools import partial
 from math import log, nan, pi
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,32 +27,47 @@ from mpc.engines.statistics.fits import Fit, Study
 from mpc.engines.statistics.gram import Gram, Rationals, not_finite
 from mpc.engines.statistics.model_tables import Estimates, Note, Tables
 from mpc.engines.statistics.passes import Codes, Fold, Folded, Pass
-from mpc.engines.statistics.residuals import Bands, Residuals
+from mpc.engines.statistics.residuals import Residuals
 from mpc.engines.statistics.residuals import table as residuals_table
 from mpc.engines.statistics.robust import Meat, Meats, sandwich
+from mpc.engines.statistics.rounded_gram import Reach, RoundedGram, reach
 from mpc.engines.statistics.sweep import DIGITS, Solution, decimal, solve
 from mpc.questions.statistics import CheckedStatistics
 from mpc.questions.statistics.formula import Variable
 from mpc.results import RawResult
 
 Floats = npt.NDArray[np.float64]
+Rows = Callable[[pa.RecordBatch, Codes], Floats]
+"""The columns of a batch, the response last; the array is the caller's."""
+
+Kind = TypeVar("Kind", Gram, RoundedGram)
 
 _CHUNK_ROWS = 1 << 14
 _ILL_CONDITIONED = 1e7
 _EXACT = Decimal(2) ** -90
 """A residual sum of squares that is this part of the total is rounding."""
 
+_FEW_ROWS = 1 << 16
+"""Up to so many, rows are always read without rounding: it takes no time."""
+_UNSEEN = Reach(estimates=5e-10, variances=1e-11)
+"""What rounding may do to a result: half a billionth of a standard error, and a variance's eleventh digit."""
+_CERTAIN = 2.0**-10
+"""Rounding that moves an inverse by no more than this part of it hides no collinear column."""
 
-class Grams:
-    """A Gram matrix for each party: a fold."""
+
+class Grams(Generic[Kind]):
+    """A Gram matrix for each party: a fold. ``start`` gives an empty one."""
 
     def __init__(
-        self, rows: Callable[[pa.RecordBatch, Codes], Floats], party: Callable[[Codes], str], size: int
+        self,
+        rows: Rows,
+        party: Callable[[Codes], str],
+        start: Callable[[], Kind],
     ) -> None:
         self._rows = rows
         self._party = party
-        self._size = size
-        self.of: dict[str, Gram] = {}
+        self._start: Callable[[], Kind] = start
+        self.of: dict[str, Kind] = {}
 
     def update(self, batch: pa.RecordBatch, codes: Codes, _groups: int) -> None:
         """Add the rows of ``batch``, all of one party."""
@@ -55,13 +75,15 @@ class Grams:
             part, own = batch.slice(start, _CHUNK_ROWS), codes[start : start + _CHUNK_ROWS]
             self._gram(self._party(own)).add(self._rows(part, own))
 
-    def merge(self, other: "Grams") -> None:
+    def merge(self, other: "Grams[Kind]") -> None:
         """Add party by party."""
         for party, gram in other.of.items():
             self._gram(party).merge(gram)
 
-    def _gram(self, party: str) -> Gram:
-        return self.of.setdefault(party, Gram(self._size))
+    def _gram(self, party: str) -> Kind:
+        if party not in self.of:
+            self.of[party] = self._start()
+        return self.of[party]
 
 
 @dataclass(frozen=True)
@@ -99,7 +121,7 @@ class Linear:
             read = tuple(dict.fromkeys(variable.column for variable in variables))
             present = self._study.reading(None).present
             return Pass(Fold(lambda: Extents(variables)), read, present)
-        return self._grams()
+        return grams(self._study, self._rows, centred=self._weights is None)
 
     def next(self, folded: Folded) -> Pass | RawResult:
         """Return the next pass, or the tables."""
@@ -112,40 +134,40 @@ class Linear:
                 for each, raw in self._centres.items()
             }
             self._design = Design(self._study.columns, self._study.groups, self._centres)
-            return self._grams()
+            return grams(self._study, self._rows, centred=self._weights is None)
+        if isinstance(folded.accumulator, Grams):
+            return self._with_grams(folded)
         if isinstance(folded.accumulator, Meats):
             self._meats = folded.accumulator.of
             return self._shown()
-        if isinstance(folded.accumulator, Bands):
-            return self._with_residuals(folded)
-        self._counted = folded
-        self._solve(folded.accumulator.of)
+        return self._with_residuals(folded)
+
+    def _with_grams(self, folded: Folded) -> Pass | RawResult:
+        """Return what comes after Gram matrices: exact ones if rounding could be seen, else errors or the tables."""
+        if self._counted is None:
+            self._counted = folded
+        found = solutions(self._study, folded.accumulator.of)
+        is_few = found[self._study.pooled].rows <= _FEW_ROWS
+        if any(each.is_rounded and (is_few or not each.is_unseen) for each in found.values()):
+            return exact_grams(self._study, self._rows, counted=False)
+        for fit, each in found.items():
+            columns = tuple(fit.columns[i] for i in each.solution.kept)
+            self._solved.append(_Solved(fit, each.solution, columns, each.rows))
         if self._errors == "classical":
             return self._shown()
         meats = {each.fit: Meat(each.columns, each.solution, leverage=self._errors == "HC3") for each in self._solved}
         return self._study.reading(lambda: Meats(self._rows, self._study.party, meats))
 
-    def _grams(self) -> Pass:
-        size = len(self._study.columns) + 1
-        return self._study.reading(lambda: Grams(self._rows, self._study.party, size), counted=True)
-
     def _rows(self, batch: pa.RecordBatch, codes: Codes) -> Floats:
         """Return the design's columns and the response, each times the square root of the weight."""
-        x = self._design.matrix(batch, codes)
-        y = self._centres[self._response].apply(multiples(batch, self._response))
-        rows = np.column_stack([x, y])
+        rows = self._design.matrix(batch, codes, spare=1)
+        rows[:, -1] = self._centres[self._response].apply(multiples(batch, self._response))
         if self._weights is None:
             return rows
         weights = values(batch, Variable(self._weights))
         if not (np.isfinite(weights) & (weights > 0)).all():
             raise not_finite()
         return np.asarray(rows * np.sqrt(weights)[:, None])
-
-    def _solve(self, grams: Mapping[str, Gram]) -> None:
-        for fit, solution in solutions(self._study, grams).items():
-            columns = tuple(fit.columns[i] for i in solution.kept)
-            rows = sum(gram.rows for party, gram in grams.items() if party in fit.owners)
-            self._solved.append(_Solved(fit, solution, columns, rows))
 
     def _shown(self) -> Pass | RawResult:
         """Return the pass over residuals if they are asked for and there are any, else the tables."""
@@ -239,10 +261,58 @@ class Linear:
         }
 
 
-def solutions(study: Study, grams: Mapping[str, Gram]) -> dict[Fit, Solution]:
+@dataclass(frozen=True)
+class Solved:
+    """Least squares of one model, how many rows it rests on, and what rounding can do to it; None if it is exact."""
+
+    solution: Solution
+    rows: int
+    reach: Reach | None
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether the Gram matrix was in doubles."""
+        return self.reach is not None
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether rounding does not show in estimates and their errors."""
+        found = self.reach
+        return found is None or (found.estimates <= _UNSEEN.estimates and found.variances <= _UNSEEN.variances)
+
+    @property
+    def is_full_rank(self) -> bool:
+        """Whether, rounding or not, no column is determined by others."""
+        return self.reach is None or self.reach.inverse <= _CERTAIN
+
+
+def grams(study: Study, rows: Rows, *, centred: bool) -> Pass:
+    """Return the counted pass for Gram matrices in doubles, or for exact ones if there is no constant.
+
+    ``centred`` says that no row is weighted.
+    """
+    if not study.formula.has_intercept:
+        return exact_grams(study, rows, counted=True)
+
+    def start() -> Grams[RoundedGram]:
+        return Grams(rows, study.party, partial(RoundedGram, len(study.columns) + 1, centred=centred))
+
+    return study.reading(start, counted=True)
+
+
+def exact_grams(study: Study, rows: Rows, *, counted: bool) -> Pass:
+    """Return the pass for Gram matrices without rounding."""
+
+    def start() -> Grams[Gram]:
+        return Grams(rows, study.party, partial(Gram, len(study.columns) + 1))
+
+    return study.reading(start, counted=counted)
+
+
+def solutions(study: Study, parties: Mapping[str, Gram] | Mapping[str, RoundedGram]) -> dict[Fit, Solved]:
     """Return least squares of the last column on the others, for every model of a study."""
     size = len(study.columns) + 1
-    of = {party: gram.matrix() for party, gram in grams.items()}
+    of = {party: gram.matrix() for party, gram in parties.items()}
     whole = added([*of.values()], size)
     found = {}
     for fit in study.fits:
@@ -252,15 +322,12 @@ def solutions(study: Study, grams: Mapping[str, Gram]) -> dict[Fit, Solution]:
             gram = added([whole], size, less=of.get(fit.party))
         else:
             gram = of.get(fit.party) or added([], size)
-        chosen = [*fit.columns, size - 1]
-        picked = [[gram[i][j] for j in chosen] for i in chosen]
-        found[fit] = solve(picked, constant=study.formula.has_intercept)
+        solution = solve(gram, constant=study.formula.has_intercept)
+        own = [each for party, each in parties.items() if party in fit.owners]
+        rows = sum(each.rows for each in own)
+        rounded_ones = [each for each in own if isinstance(each, RoundedGram)]
+        found[fit] = Solved(solution, rows, reach(solution, gram, rounded_ones, rows) if rounded_ones else None)
     return found
-
-
-def collinear(study: Study, grams: Mapping[str, Gram]) -> dict[Fit, tuple[int, ...]]:
-    """Return for each model the columns that those before them do not determine."""
-    return {fit: tuple(fit.columns[i] for i in solution.kept) for fit, solution in solutions(study, grams).items()}
 
 
 def raw(
