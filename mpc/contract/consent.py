@@ -55,6 +55,11 @@ def agree(raw: bytes, consents: Iterable[bytes], *, at: datetime) -> Agreement:
     ``signature.invalid``, ...).
     """
     contract = parse_contract(raw)
+    return Agreement(contract, raw, sha256(raw), check_signed(contract, raw, consents, at=at), _DOOR)
+
+
+def check_signed(contract: Contract, raw: bytes, consents: Iterable[bytes], *, at: datetime) -> tuple[bytes, ...]:
+    """Refuse as ``agree`` does, for a ``contract`` that was parsed from ``raw``; return the consents by party."""
     check_in_force(contract, at)
     signed = _signers(contract, raw, consents)
     missing = tuple(party.name for party in contract.parties if party.name not in signed)
@@ -64,8 +69,7 @@ def agree(raw: bytes, consents: Iterable[bytes], *, at: datetime) -> Agreement:
             why=f"no signature by {', '.join(missing)}", remedy="wait until each of them has signed", field="consents",
             expected=", ".join(party.name for party in contract.parties), found=", ".join(sorted(signed)) or "nobody",
         )  # fmt: skip
-    ordered = tuple(signed[party.name] for party in contract.parties)
-    return Agreement(contract, raw, sha256(raw), ordered, _DOOR)
+    return tuple(signed[party.name] for party in contract.parties)
 
 
 def missing_consents(raw: bytes, consents: Iterable[bytes]) -> tuple[str, ...]:

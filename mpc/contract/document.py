@@ -29,6 +29,7 @@ __all__ = [
     "contract_bytes",
     "parse_contract",
     "parse_reference",
+    "read_question",
     "read_questions",
     "strictest",
 ]
@@ -122,11 +123,13 @@ def parse_reference(raw: bytes) -> ReferenceValues:
 
 def read_questions(contract: Contract) -> Mapping[str, CheckedQuestion]:
     """Return every computation's question as the engines will read it, by name; ``Forbidden`` for one they may not."""
+    return {computation.name: read_question(contract, computation) for computation in contract.computations}
+
+
+def read_question(contract: Contract, computation: Computation) -> CheckedQuestion:
+    """Return the question of one ``computation`` of ``contract``, as ``read_questions`` does: each takes a while."""
     datasets = {dataset.name: dataset for dataset in contract.datasets}
-    return {
-        computation.name: check_question(computation.name, computation.question, computation.parameters, datasets)
-        for computation in contract.computations
-    }
+    return check_question(computation.name, computation.question, computation.parameters, datasets)
 
 
 def _check_parties(parties: tuple[Party, ...]) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from mpc.contract.document import parse_contract
+from mpc.canonical import parse_json
+from mpc.contract.document import read_question
 from mpc.contract.terms import Contract
 from mpc.coordinator import sandbox
 from mpc.coordinator.line import Line, LineEnded
@@ -41,7 +42,9 @@ def run(line: Line) -> tuple[Mapping[str, Any], bytes]:
     frame = line.receive()
     job = frame.head["job"]
     line.end_process_with_it()
-    contract = parse_contract(job["contract"])
+    # The coordinator checked the contract whole before it took it up; the engines check the question of this run again.
+    contract = parse_json(Contract, job["contract"], what="the contract")
+    _read_beforehand(contract, job["computation"])
     pa.set_cpu_count(int(job["threads"]))
     sandbox.enter(
         sandbox.Bounds(
@@ -57,6 +60,13 @@ def run(line: Line) -> tuple[Mapping[str, Any], bytes]:
         threads=int(job["threads"]),
     )
     return {"answer": True}, to_bytes(result)
+
+
+def _read_beforehand(contract: Contract, name: str) -> None:
+    """Read the question once while files still open: what reads it may import as it goes."""
+    computation = contract.computation(name)
+    if computation is not None:
+        read_question(contract, computation)
 
 
 def _tables(

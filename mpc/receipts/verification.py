@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from mpc.canonical import format_time, parse_json, parse_time, sha256
-from mpc.contract.consent import agree
-from mpc.contract.document import parse_contract, read_questions
+from mpc.contract.consent import check_signed
+from mpc.contract.document import parse_contract, read_question
 from mpc.contract.statements import Activation, Permit
 from mpc.contract.terms import Computation, Contract
 from mpc.errors import Forbidden, Malformed, Refusal, Untrusted
@@ -100,7 +100,7 @@ def verify_receipt(
         time_shown, signers = _countersigned(shown, about, state, computation, beneficiary)
     judged_at = at or time_shown or permitted_at
     with parts.part("consents"):
-        agree(_bytes(shown.contract), _consents(shown), at=judged_at)
+        check_signed(about.contract, _bytes(shown.contract), _consents(shown), at=judged_at)
     with parts.part("parties", "compared" if known is not None else "not compared: no known parties were given"):
         _known_parties(about, known)
     with parts.part("evidence"):
@@ -312,7 +312,7 @@ def _inputs(shown: Predicate, about: _About, run: RunLeaf, computation: Computat
 
 def _sources(contract: Contract, computation: Computation) -> set[tuple[str, str]]:
     """Return every (dataset, owner) whose rows the computation reads."""
-    read = read_questions(contract)[computation.name].datasets
+    read = read_question(contract, computation).datasets
     return {(name, owner) for name in read for owner in contract.dataset(name).owners}  # type: ignore[union-attr]
 
 
