@@ -38,9 +38,10 @@ ROOT_KEY: Final = _SPKI_P256 + bytes.fromhex(
 """The key of Intel SGX Root CA, as DER SubjectPublicKeyInfo."""
 PINNED: Final = (ROOT_KEY,)
 
-# One spelling of PEM, so that no byte of it may be changed unseen; a NUL may end it, as C writes texts.
+# One spelling of PEM, so that no byte of it may be changed unseen; a NUL may end it, as C writes texts, and some
+# provisioning services leave out the end of line between two certificates.
 _ARMOUR = re.compile(
-    rb"(?:-----BEGIN CERTIFICATE-----\r?\n(?:[A-Za-z0-9+/=]+\r?\n)+-----END CERTIFICATE-----(?:\r?\n|\Z))+\0?"
+    rb"(?:-----BEGIN CERTIFICATE-----\r?\n(?:[A-Za-z0-9+/=]+\r?\n)+-----END CERTIFICATE-----(?:\r?\n|(?=-)|\Z))+\0?"
 )
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE-----")
 

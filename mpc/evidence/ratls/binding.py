@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from hmac import compare_digest
 
 from mpc.evidence.checks import Checks
+from mpc.evidence.der import SEQUENCE, read_element
 from mpc.evidence.intel.layout import TDX
 from mpc.evidence.ratls.certificate import RaTlsCertificate
 from mpc.evidence.ratls.interoperable import PUBKEY_HASH, key_hash_matches
 
 REPORT_DATA_BYTES = 64
+_RSA = bytes.fromhex("300d06092a864886f70d0101010500")  # rsaEncryption with NULL (RFC 3279, 2.3.1)
 _WHY = "key not bound to evidence"
 _REMEDY = "connect again: the certificate's key is another one than the enclave's"
 
@@ -22,8 +24,8 @@ _REMEDY = "connect again: the certificate's key is another one than the enclave'
 def require_binding(found: RaTlsCertificate, *, checks: Checks) -> None:
     """Check that the quote's report data carries the certificate's key as its form has it, or raise ``NotBelieved``."""
     report_data, is_tdx = found.quote.body.report_data, found.quote.header.tee == TDX
-    bound = found.claims if found.claims is not None else _BOUND[found.form](found.certificate.spki)
-    expected = expected_report_data(bound, is_tdx=is_tdx, form=found.form)
+    bound = (found.claims,) if found.claims is not None else _BOUND[found.form](found.certificate.spki)
+    expected = tuple(data for one in bound for data in expected_report_data(one, is_tdx=is_tdx, form=found.form))
     checks.require(
         "report_data", expected=" or ".join(value.hex() for value in expected), found=report_data.hex(),
         passed=any(compare_digest(value, report_data) for value in expected), why=_WHY, remedy=_REMEDY,
@@ -56,13 +58,21 @@ def _require_key_claim(found: RaTlsCertificate, checks: Checks) -> None:
     )  # fmt: skip
 
 
-def _itself(spki: bytes) -> bytes:
-    return spki
+def _itself(spki: bytes) -> tuple[bytes, ...]:
+    return (spki,)
 
 
-_BOUND: Mapping[str, Callable[[bytes], bytes]] = {
+def _itself_or_rsa_key(spki: bytes) -> tuple[bytes, ...]:
+    # Until 2021 rats-tls hashed the RSAPublicKey (RFC 8017, A.1.1) alone. Of another kind of key the bits alone
+    # would leave open which curve they are of, so that they bind nothing.
+    algorithm, key = read_element(spki).children(SEQUENCE)
+    is_rsa = algorithm.whole == _RSA
+    return (spki, key.content[1:]) if is_rsa and key.content[:1] == b"\0" else (spki,)
+
+
+_BOUND: Mapping[str, Callable[[bytes], tuple[bytes, ...]]] = {
     "gramine": _itself,
-    "rats-tls": _itself,
+    "rats-tls": _itself_or_rsa_key,
     "occlum": _itself,
-    "intel": pem_with_nul,
+    "intel": lambda spki: (pem_with_nul(spki),),
 }

@@ -10,11 +10,13 @@ from typing import Any
 import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from mpc.canonical import sha256
 from mpc.errors import Malformed
 from mpc.evidence.checks import NotBelieved
 from mpc.evidence.claims import Given
+from mpc.evidence.der import read_element
 from mpc.evidence.formats import recognise
 from mpc.evidence.ratls.certificate import parse_ra_tls
 from mpc.evidence.ratls.interoperable import (
@@ -52,9 +54,11 @@ def hashed(text: bytes, name: str = "sha256") -> bytes:
 
 
 def pem_of(spki: bytes) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key  # noqa: PLC0415
-
     return load_der_public_key(spki).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) + b"\0"
+
+
+def rsa_public_key(key: rsa.RSAPrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.PKCS1)
 
 
 def ccc(claims: bytes, quote: bytes | None = None) -> tuple[str, bool, bytes]:
@@ -90,6 +94,10 @@ GENUINE: dict[str, tuple[Callable[[], bytes], str, tuple[bytes, ...]]] = {
         (SGX,),
     ),
     "rats-tls": (lambda: mint_certificate(KEY, [(RATS_SGX, False, sgx_quote(hashed(SPKI)))]), "ra-tls", (SGX,)),
+    "rats-tls-before-2021": (
+        lambda: mint_certificate(RSA_KEY, [(RATS_SGX, False, sgx_quote(hashed(rsa_public_key(RSA_KEY))))]), "ra-tls",
+        (SGX,),
+    ),
     "rats-tls-td": (lambda: mint_certificate(KEY, [(RATS_TDX, False, tdx_quote(hashed(SPKI)))]), "ra-tls", (TDX,)),
     "intel": (lambda: mint_certificate(KEY, [(INTEL, False, sgx_quote(hashed(pem_of(SPKI))))]), "ra-tls", (SGX,)),
     "intel-td": (
@@ -387,3 +395,26 @@ def test_a_certificate_without_evidence_is_no_evidence() -> None:
     # Intel's identifier names the extension of every PCK certificate too
     with pytest.raises(Malformed):
         parse_ra_tls(FORGE.pck_certificate())
+
+
+def test_the_bits_of_a_key_alone_bind_it_only_where_they_are_all_of_it() -> None:
+    """The bits of a P-256 key do not say of which curve they are; no other form ever hashed them."""
+    bits = read_element(SPKI).children()[1].content[1:]
+    for oid, key, bound in (
+        (RATS_SGX, KEY, bits), (GRAMINE, RSA_KEY, rsa_public_key(RSA_KEY)), (OCCLUM, RSA_KEY, rsa_public_key(RSA_KEY)),
+    ):  # fmt: skip
+        assert reason(judged(mint_certificate(key, [(oid, False, sgx_quote(hashed(bound)))]))) == (
+            "key not bound to evidence"
+        )
+
+
+def test_a_quotes_certificates_may_follow_each_other_without_an_end_of_line() -> None:
+    def carrying(between: str) -> bytes:
+        armour = pem(*FORGE.chain()).replace("-----\n-----", f"-----{between}-----").encode()
+        report = enclave_report(report_data=hashed(SPKI))
+        quote = FORGE.quote(report, version=3, tee=0, certification=(5, armour))
+        return mint_certificate(KEY, [(RATS_SGX, False, quote)])
+
+    assert judged(carrying("")).accepted
+    for other in (" ", "\n\n", "\t", "-", "\r"):
+        assert judged(carrying(other)).stage == "parse"
