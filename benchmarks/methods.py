@@ -1,4 +1,4 @@
-"""Statistical methods against statsmodels and scikit-learn on pooled plaintext: time, peak memory, and agreement.
+"""Statistical methods against statsmodels, scikit-learn and lifelines on pooled plaintext: time, peak memory, and agreement.
 
     python benchmarks/methods.py --rows 10000000
     python benchmarks/methods.py --rows 100000000 --only linear_20
@@ -243,7 +243,7 @@ def child(name: str, side: str, folder: Path) -> None:
     """Run one side and print what it took as JSON."""
     case = CASES[name]
     if side == "theirs":
-        for module in ("pandas", "statsmodels.formula.api", "sklearn.linear_model"):
+        for module in ("pandas", "statsmodels.formula.api", "sklearn.linear_model", "lifelines"):
             importlib.import_module(module)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.perf_counter()

@@ -1,7 +1,4 @@
-"""Cases of ``benchmarks/methods.py`` about the time until an event: against statsmodels.
-
-lifelines, which people would name first, does not run beside the pandas of this environment.
-"""
+"""Cases of ``benchmarks/methods.py`` about the time until an event: against statsmodels and lifelines."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -51,13 +48,46 @@ def cox(frame: "DataFrame") -> Found:
     return {"x1": fitted["x1"], "x2": fitted["x2"], "g[d]": fitted["g[T.d]"]}
 
 
+def curves_lifelines(frame: "DataFrame") -> Found:
+    """Return Kaplan-Meier curves of every group by lifelines."""
+    from lifelines import KaplanMeierFitter  # noqa: PLC0415 - only their side pays for it
+
+    found: Found = {}
+    for group, rows in frame.groupby("g", observed=True):
+        curve = KaplanMeierFitter().fit(rows["days"], rows["event"])
+        found |= {f"{group} {float(time)}": float(curve.predict(time)) for time in AT}
+    return found
+
+
+def log_rank_lifelines(frame: "DataFrame") -> Found:
+    """Return the log-rank test by lifelines."""
+    from lifelines.statistics import multivariate_logrank_test  # noqa: PLC0415 - only their side pays for it
+
+    return {"": float(multivariate_logrank_test(frame["days"], frame["g"], frame["event"]).test_statistic)}
+
+
+def cox_lifelines(frame: "DataFrame") -> Found:
+    """Return the Cox model by lifelines, which knows Efron's ties only."""
+    import pandas as pd  # noqa: PLC0415 - only their side pays for it
+    from lifelines import CoxPHFitter  # noqa: PLC0415 - likewise
+
+    coded = pd.get_dummies(frame, columns=["g"], drop_first=True, dtype=float)
+    fitted = CoxPHFitter().fit(coded, "days", "event", fit_options={"precision": 1e-20, "r_precision": 0.0}).params_
+    return {"x1": fitted["x1"], "x2": fitted["x2"], "g[d]": fitted["g_d"]}
+
+
+_CURVES = (
+    "kaplan_meier", {**FOLLOWED, "by": ("g",), "at": tuple(map(str, AT))}, ("days", "event", "g"), "survival",
+    "survival",
+)  # fmt: skip
+_TEST = ("log_rank", {**FOLLOWED, "by": ("g",)}, ("days", "event", "g"), "log_rank", "chi_square")
+_MODEL = ("cox", COX, ("days", "event", "x1", "x2", "x3", "g"), "coefficients", "estimate")
+
 CASES: Mapping[str, Plain] = {
-    "kaplan_meier": (
-        "kaplan_meier", {**FOLLOWED, "by": ("g",), "at": tuple(map(str, AT))}, ("days", "event", "g"), "survival",
-        "survival", curves,
-    ),
-    "log_rank": (
-        "log_rank", {**FOLLOWED, "by": ("g",)}, ("days", "event", "g"), "log_rank", "chi_square", log_rank
-    ),
-    "cox": ("cox", COX, ("days", "event", "x1", "x2", "x3", "g"), "coefficients", "estimate", cox),
-}  # fmt: skip
+    "kaplan_meier": (*_CURVES, curves),
+    "kaplan_meier_lifelines": (*_CURVES, curves_lifelines),
+    "log_rank": (*_TEST, log_rank),
+    "log_rank_lifelines": (*_TEST, log_rank_lifelines),
+    "cox": (*_MODEL, cox),
+    "cox_lifelines": (*_MODEL, cox_lifelines),
+}
