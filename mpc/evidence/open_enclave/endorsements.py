@@ -1,7 +1,7 @@
 """Open Enclave's buffers of endorsements, taken apart into the collateral that Intel's services gave out.
 
-``oe_endorsements_t`` (SGX): version u32 (1), enclave type u32 (2), size u32, count u32 (9), then as many u32 offsets
-from the end of the offsets, then the items: version, TCB_INFO, TCB_ISSUER_CHAIN, CRL_PCK_CERT, CRL_PCK_PROC_CA,
+``oe_endorsements_t`` (SGX): version u32 (1), enclave type u32 (2), size u32 of all behind the count, count u32 (9), as
+many u32 offsets from their own end, then the items: version, TCB_INFO, TCB_ISSUER_CHAIN, CRL_PCK_CERT, CRL_PCK_PROC_CA,
 CRL_ISSUER_CHAIN_PCK_CERT, QE_ID_INFO, QE_ID_ISSUER_CHAIN, CREATION_DATETIME. An attestation header may stand before.
 
 ``tdx_ql_qv_collateral`` (TDX): a C structure as it lay in memory: versions u16 (4) and u16 (0), TEE type u32 (0x81),
@@ -19,7 +19,7 @@ from typing import NamedTuple
 from mpc.evidence.open_enclave.layout import malformed
 
 ENDORSEMENTS_MAX_BYTES = 512 << 10
-_SGX_ITEMS, _TDX_ITEMS = 9, 7
+_SGX_HEADER, _SGX_ITEMS, _TDX_ITEMS = 16, 9, 7
 _DER = b"\x30"  # the tag of a SEQUENCE; a list in hex begins with another digit
 _LISTS = frozenset({"pck_crl", "root_ca_crl"})
 _SGX, _TDX = 2, 0x81
@@ -73,10 +73,11 @@ def _is_sgx(body: bytes) -> bool:
 
 
 def _sgx_items(body: bytes) -> Items:
-    start, size = 16 + 4 * _SGX_ITEMS, _u32(body, 8)
-    if size != len(body) - start:
-        raise malformed("truncated, or bytes follow it", "buffer_size", f"{len(body) - start} bytes", f"{size} bytes")
-    offsets = [start + _u32(body, 16 + 4 * index) for index in range(_SGX_ITEMS)]
+    start, size = _SGX_HEADER + 4 * _SGX_ITEMS, _u32(body, 8)
+    if size != len(body) - _SGX_HEADER:
+        expected = f"{len(body) - _SGX_HEADER} bytes"
+        raise malformed("truncated, or bytes follow it", "buffer_size", expected, f"{size} bytes")
+    offsets = [start + _u32(body, _SGX_HEADER + 4 * index) for index in range(_SGX_ITEMS)]
     spans = [_Span(first, second) for first, second in pairwise([*offsets, len(body)])]
     _require_order(spans, start, len(body))
     items = [_text(body[span.start : span.end]) for span in spans]

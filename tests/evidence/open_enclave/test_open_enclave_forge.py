@@ -253,7 +253,7 @@ def sgx_buffer(**changed: Any) -> bytes:
     order = ("tcb_info", "tcb_chain", "pck_crl", "root_crl", "pck_chain", "qe_identity", "qe_chain")
     items = [struct.pack("<I", 1), *(one[name] + b"\0" for name in order), timestamp(NOW).encode() + b"\0"]
     offsets = [0, *accumulate(len(item) for item in items)][:-1]
-    fields = {"version": 1, "kind": 2, "size": sum(map(len, items)), "count": 9, "offsets": offsets} | changed
+    fields = {"version": 1, "kind": 2, "size": 36 + sum(map(len, items)), "count": 9, "offsets": offsets} | changed
     head = struct.pack("<4I", fields["version"], fields["kind"], fields["size"], fields["count"])
     return head + struct.pack("<9I", *fields["offsets"]) + b"".join(items)
 
