@@ -36,7 +36,10 @@ def question_digest(
 
 @dataclass(frozen=True)
 class History:
-    """The releases of a contract's chain, by question; a value of its own, so that its keeper decides when it holds."""
+    """The releases of a contract, by question; a value of its own, so that its keeper decides when it holds.
+
+    It does not follow ``supersedes``: an earlier contract's history is under a key that only its own owners can join.
+    """
 
     releases: Mapping[bytes, bytes] = field(default_factory=lambda: MappingProxyType({}))
 

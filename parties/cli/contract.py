@@ -60,6 +60,42 @@ def diff(
         show(grid(None, ("where", "before", "after", "in words"), rows))
 
 
+@app.command(epilog="Example: sealroom contract amend contract.json --enclave enclave.json -o contract2.json")
+def amend(
+    contract: File,
+    enclave: Annotated[list[Path], typer.Option(help="Reference values of an enclave that is accepted from now on.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the new contract's exact bytes go.")],
+    as_json: Json = False,
+) -> None:
+    """Write a contract that takes this one's place and accepts other enclaves; nothing else changes.
+
+    What is not named is accepted no more. Every party has to sign the new contract, and rows are uploaded anew.
+    """
+    from mpc.canonical import canonical_json, sha256
+    from mpc.contract.diff import only_enclaves_differ
+    from mpc.contract.document import contract_bytes, parse_contract, parse_reference
+    from mpc.errors import Misconfigured
+
+    raw = files.read(contract, "the contract")
+    before = parse_contract(raw)
+    named = (parse_reference(files.read(path, "the reference values")) for path in enclave)
+    enclaves = tuple(sorted(named, key=canonical_json))
+    after = before.model_copy(update={"enclaves": enclaves, "supersedes": sha256(raw).hex()})
+    if not only_enclaves_differ(before, after):
+        raise Misconfigured(
+            "contract.amend.same", "there is nothing to amend", why="the contract accepts exactly these enclaves",
+            remedy="name reference values that differ, from `sealroom measure`", field="--enclave",
+        )  # fmt: skip
+    amended = contract_bytes(after)
+    files.write(output, amended, "the contract")
+    digest = sha256(amended).hex()
+    if as_json:
+        show_data({"contract": str(output), "digest": digest, "supersedes": after.supersedes})
+    else:
+        tell(f"[green]{PASSED}[/] wrote {plain(str(output))}: {digest}")
+        tell(f"What changes: sealroom contract diff {plain(str(contract))} {plain(str(output))}")
+
+
 @app.command(epilog="Example: sealroom contract sign contract.json --config party.toml")
 def sign(
     contract: File,

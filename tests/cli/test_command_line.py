@@ -29,8 +29,9 @@ def test_every_command_has_help_with_an_example() -> None:
     found = commands()
     promised = {
         ("keys", "new"), ("measure",), ("coordinator", "serve"), ("party", "serve"), ("party", "check"),
-        ("contract", "build"), ("contract", "explain"), ("contract", "diff"), ("contract", "sign"),
-        ("contract", "verify"), ("attest",), ("evidence", "verify"), ("run",), ("permit",), ("results",), ("verify",),
+        ("contract", "build"), ("contract", "amend"), ("contract", "explain"), ("contract", "diff"),
+        ("contract", "sign"), ("contract", "verify"), ("attest",), ("evidence", "verify"), ("run",),
+        ("permit",), ("results",), ("verify",),
         ("status",), ("withdraw",), ("scenario", "new"), ("scenario", "run"), ("demo",),
     }  # fmt: skip
     assert promised <= set(found)
