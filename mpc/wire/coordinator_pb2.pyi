@@ -364,7 +364,7 @@ class Run(_message.Message):
     computation: _builtins.str
     requester: _builtins.str
     state: _builtins.str
-    """"permitting", "running", "released", "failed" """
+    """"permitting", "running", "released", "failed", "stopped" """
     code: _builtins.str
     """the class of a failure; told to owners only"""
     @_builtins.property
@@ -410,7 +410,7 @@ class UploadState(_message.Message):
     upload: _builtins.bytes
     durable: _builtins.int
     state: _builtins.str
-    """"arriving", "loaded", "sealed" (restart: its key is missing), "refused" """
+    """"arriving", "loaded", "sealed" (restart: its key is missing), "replaced", "refused" """
     code: _builtins.str
     """why refused; told to its owner only"""
     def __init__(
