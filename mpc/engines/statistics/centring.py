@@ -41,7 +41,9 @@ class Centre:
         """Return z of every multiple of the unit."""
         if (self.centre, self.scale) == (0.0, 1.0):
             return multiples
-        return np.asarray((multiples - self.centre) / self.scale)
+        z = multiples - self.centre
+        z *= 1 / self.scale  # a power of two: nothing is rounded
+        return z
 
 
 Centres = Mapping[Variable, Centre]

@@ -38,6 +38,8 @@ class Groups:
 
     def inside(self, codes: Codes, cell: Cell) -> npt.NDArray[np.bool_]:
         """Return which of the groups ``codes`` are in ``cell``."""
+        if len(codes) > self.count:
+            return self.inside(np.arange(self.count), cell)[codes]
         chosen = np.ones(len(codes), np.bool_)
         for name, level in cell:
             chosen &= self.codes(codes, name) == self._levels[name].index(level)
@@ -79,5 +81,8 @@ class Design:
                 continue
             if column.cell not in inside:
                 inside[column.cell] = self._groups.inside(codes, column.cell)
-            np.multiply(made[column.monomial], inside[column.cell], out=matrix[:, i])
+            if column.monomial:
+                np.multiply(made[column.monomial], inside[column.cell], out=matrix[:, i])
+            else:
+                matrix[:, i] = inside[column.cell]
         return matrix

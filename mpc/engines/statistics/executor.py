@@ -82,7 +82,7 @@ class _Reading:
         lanes = _Lanes(fold.start, self.pool)
         for table in self.tables:
             for batch in _rows(step, self.dataset, table):
-                codes = grouper.codes(batch)
+                codes = grouper.codes(batch, {PARTY: table.owner})
                 tallies.update(table.owner, batch, codes)
                 rows[table.owner] += batch.num_rows
                 lanes.update(batch.select(step.columns), codes, grouper.count)

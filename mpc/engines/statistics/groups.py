@@ -61,11 +61,15 @@ class Grouper:
             for combination in self._numbers
         )
 
-    def codes(self, batch: pa.RecordBatch) -> Codes:
-        """Return the group's number for each row of ``batch``."""
+    def codes(self, batch: pa.RecordBatch, constant: Mapping[str, Any] | None = None) -> Codes:
+        """Return the group's number for each row of ``batch``, whose ``constant`` keys have one value throughout."""
         if not self._keys:
             return np.zeros(batch.num_rows, np.int64)
-        each = [column.codes(batch.column(key)) for key, column in zip(self._keys, self._columns, strict=True)]
+        same = constant or {}
+        each = [
+            column.repeated(same[key], batch.num_rows) if key in same else column.codes(batch.column(key))
+            for key, column in zip(self._keys, self._columns, strict=True)
+        ]
         if self.complete and 0 not in self._sizes and [len(each.values) for each in self._columns] == self._sizes:
             # Every combination has its number already, with the last key fastest.
             return np.asarray(np.ravel_multi_index(each, self._sizes), np.int64)
@@ -102,6 +106,9 @@ class _Levels:
         numbers = np.array([self._number(value) for value in encoded.dictionary.to_pylist()], np.int64)
         codes: Codes = numbers[np.asarray(pc.cast(encoded.indices, pa.int64()))]
         return codes
+
+    def repeated(self, value: object, rows: int) -> Codes:
+        return np.full(rows, self._number(value), np.int64)
 
     def _number(self, value: object) -> int:
         number = self._numbers.setdefault(value, len(self.values))

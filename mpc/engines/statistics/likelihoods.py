@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import digamma, expit, gammaln, logit, polygamma, xlogy
+from scipy.special import digamma, gammaln, logit, polygamma, xlogy
 
 Floats = npt.NDArray[np.float64]
 
@@ -77,8 +77,12 @@ class Logistic:
     def point(self, y: Floats, eta: Floats, _tau: float) -> Point:
         """Return the Bernoulli likelihood, in forms that lose no digits where a probability is near 0 or 1."""
         sign = 2 * y - 1
-        against = expit(-sign * eta)
-        return Point(-float(np.logaddexp(0.0, -sign * eta).sum()), sign * against, against * (1 - against))
+        towards = sign * eta
+        # One exponential serves both: log(1 + e**-t) and 1 / (1 + e**t), neither of which may overflow.
+        small = np.exp(-np.abs(towards))
+        value = np.log1p(small) + np.maximum(-towards, 0.0)
+        against = np.where(towards > 0, small, 1.0) / (1 + small)
+        return Point(-float(value.sum()), sign * against, small / (1 + small) ** 2)
 
     def constant(self, _y: Floats) -> float:
         """Return 0: nothing is left out."""
