@@ -1,12 +1,16 @@
-"""Statistical methods against statsmodels, scikit-learn and lifelines on pooled plaintext: time, peak memory, and agreement.
+"""Statistical methods against statsmodels, scikit-learn and lifelines on pooled plaintext: time, memory, agreement.
 
     python benchmarks/methods.py --rows 10000000
     python benchmarks/methods.py --rows 100000000 --only linear_20
+    python benchmarks/methods.py --rows 100000000 --streamed
 
 Rows of two parties are written once, as Arrow streams. Each side runs in a process of its own and reads them itself:
 Sealroom batch by batch and again for every pass, the other whole, as it has to. Peak memory is what a process holds at
 most beyond what it holds after its imports. ``reading`` is how long one reading of all batches takes. A new case is one
 entry of ``CASES``.
+
+``--streamed`` is a regression on 20 columns of rows that are drawn as they are read, so that any number of them needs
+no disk: what it costs, beside drawing the same rows and doing nothing with them.
 """
 
 import argparse
@@ -239,6 +243,49 @@ def reading(folder: Path) -> float:
     return time.perf_counter() - begun
 
 
+def streamed(rows: int, party: int) -> Iterator[pa.RecordBatch]:
+    """Yield a party's part of ``rows`` rows as they are drawn: 20 columns, and a response that they explain in part."""
+    schema = arrow_schema(dataset(("y", *PREDICTORS)))
+    draw = np.random.default_rng(party)
+    for start in range(0, rows // len(PARTIES), BATCH_ROWS):
+        count = min(BATCH_ROWS, rows // len(PARTIES) - start)
+        columns = draw.standard_normal((len(PREDICTORS) + 1, count))
+        columns[-1] += 0.1 * columns[:-1].sum(axis=0)
+        made = {
+            "pid": np.arange(start, start + count),
+            "y": columns[-1],
+            **dict(zip(PREDICTORS, columns, strict=False)),
+        }
+        yield pa.record_batch([pa.array(made[field.name], field.type) for field in schema], schema=schema)
+
+
+def report_streamed(rows: int) -> None:
+    """Print what a regression on streamed rows costs, beside drawing them: by the clock, and in seconds of all cores."""
+    threads = os.cpu_count() or 1
+    terms = dataset(("y", *PREDICTORS))
+    arguments = dict(CASES["linear_20"].arguments)
+    question = StatisticsQuestion(kind="statistics", method="linear", dataset="rows", arguments=arguments)
+    checked = check_statistics("bench", question, {"rows": terms})
+    parts = tuple(
+        loaded_table(terms, name, lambda party=party: streamed(rows, party)) for party, name in enumerate(PARTIES)
+    )
+    before, taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
+    for work in (
+        lambda: sum(batch.num_rows for part in parts for batch in part.batches()),
+        lambda: run_statistics(checked, {"rows": parts}, threads=threads),
+    ):
+        clock, busy = time.perf_counter(), time.process_time()
+        work()
+        taken.append((time.perf_counter() - clock, time.process_time() - busy))
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    (reads, reads_busy), (fits, fits_busy) = taken
+    print(f"{rows} rows, {threads} cores, linear regression on 20 columns\n")
+    print("| reading s | fit s | times | reading core s | fit core s | times | MiB |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print(f"| {reads:.1f} | {fits:.1f} | {fits / reads:.1f} | {reads_busy:.1f} | {fits_busy:.1f} | "
+          f"{fits_busy / reads_busy:.1f} | {peak:.0f} |")  # fmt: skip
+
+
 def child(name: str, side: str, folder: Path) -> None:
     """Run one side and print what it took as JSON."""
     case = CASES[name]
@@ -295,10 +342,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--only", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--folder", type=Path, default=None, help="where rows are written for the time of a case")
+    parser.add_argument("--streamed", action="store_true", help="only the regression on rows drawn as they are read")
     parser.add_argument("--child", nargs=3, default=None, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child is not None:
         child(asked.child[0], asked.child[1], Path(asked.child[2]))
+        return
+    if asked.streamed:
+        report_streamed(asked.rows)
         return
     print(f"{asked.rows} rows, {os.cpu_count()} cores\n")
     print("| case | s | reading s | MiB | other s | other MiB | times faster | times less memory | digits that agree |")
