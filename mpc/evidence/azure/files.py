@@ -3,7 +3,8 @@
 Names and spellings differ between those who write it (Confidential Containers in several versions, lunal, flashbots):
 ``hcl_report`` or ``report``; ``tpm_quote`` or ``quote`` of ``message``, ``signature``, ``pcrs``; ``td_quote``;
 ``vcek_pem`` or ``vcek``; ``ak_certificate`` and its like. Bytes are base64 of either alphabet, hex, or a list of
-numbers.
+numbers. All of it may lie in an envelope, ``{"platform": ..., "evidence": ...}``; or the report lies alone, and
+the rest in files beside it (``mpc.evidence.azure.pieces``).
 """
 
 import base64
@@ -14,6 +15,7 @@ from typing import Any
 
 from mpc.errors import Malformed
 from mpc.evidence.azure.layout import AzureEvidence, HclReport, malformed, parse_report_of_paravisor
+from mpc.evidence.azure.pieces import MAGIC, sorted_pieces
 from mpc.evidence.chain import CERTIFICATE_MAX_BYTES, certificates_of, parse_certificate
 from mpc.evidence.claims import Fact, Given, Shown
 from mpc.evidence.format import Document
@@ -38,17 +40,26 @@ _SIGNATURE_SCHEMES = (b"\x00\x14", b"\x00\x16")
 
 
 def parse(raw: bytes) -> AzureEvidence:
-    """Return the evidence that the JSON ``raw`` holds, or raise ``Malformed``."""
+    """Return the evidence that ``raw`` holds, JSON or the paravisor's report alone, or raise ``Malformed``."""
+    if raw.startswith(MAGIC):
+        return AzureEvidence(parse_report_of_paravisor(raw), None, None, ())
     return _parse(raw, BANK)
 
 
 def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[AzureEvidence, tuple[bytes, ...]]:
     """Return the evidence, and the files beside it with the padding of certificates cut off."""
-    return _parse(raw, given.bank or BANK), tuple(unpadded(file)[0] for file in files)
+    bank = given.bank or BANK
+    if not raw.startswith(MAGIC):
+        return _parse(raw, bank), tuple(unpadded(file)[0] for file in files)
+    pieces = sorted_pieces(files)
+    report = parse_report_of_paravisor(raw)
+    quote = None if pieces.quote is None else _quote(pieces.quote, report, bank)
+    td_quote = None if pieces.td_quote is None else parse_quote(pieces.td_quote)
+    return AzureEvidence(report, quote, td_quote, ()), tuple(unpadded(file)[0] for file in pieces.endorsements)
 
 
 def is_azure(raw: bytes) -> bool:
-    """Tell whether ``raw`` is such JSON, or the certificate of a vTPM's key."""
+    """Tell whether ``raw`` is such JSON, the paravisor's report, or the certificate of a vTPM's key."""
     try:
         if raw[:2] == _LONG_SEQUENCE:
             return parse_certificate(unpadded(raw)[0]).subject_text.endswith(_AK_SUBJECT)
@@ -98,20 +109,26 @@ def describe(evidence: AzureEvidence) -> tuple[Shown, ...]:
         *((Shown("mrtd", body.mrtd.hex(), "of the paravisor"),) if isinstance(body, TdBody) else ()),
         *(Shown(name.replace("-", "_"), str(value).lower(), "how the VM is configured") for name, value in settings),
         Shown("user_data", report.user_data, "bytes that the guest wrote to NV index 0x01400002"),
-        *describe_quote(evidence.quote),
+        *(describe_quote(evidence.quote) if evidence.quote else ()),
     )
 
 
 def _parse(raw: bytes, bank: str) -> AzureEvidence:
     if raw.lstrip()[:1] != b"{":
         raise malformed("it is not JSON")
-    fields = read_json(raw, what=_WHAT, max_bytes=MAX_BYTES)
+    fields = _without_envelope(read_json(raw, what=_WHAT, max_bytes=MAX_BYTES))
     report = parse_report_of_paravisor(_bytes(fields, _REPORT))
     name = _name(fields, _QUOTE)
     quote = _quote(field_of(fields, name, dict, _WHAT), report, bank)
     td_quote = parse_quote(_bytes(fields, _TD_QUOTE)) if any(fields.get(each) for each in _TD_QUOTE) else None
     brought = [der for each in _CERTIFICATES if fields.get(each) for der in _certificates(fields, each)]
     return AzureEvidence(report, quote, td_quote, tuple(brought))
+
+
+def _without_envelope(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the evidence, also where it lies in an envelope that names the platform (``az-snp``, ``az-tdx``)."""
+    inner = fields.get("evidence")
+    return inner if isinstance(inner, dict) and not any(name in fields for name in _REPORT) else fields
 
 
 def _quote(fields: Mapping[str, Any], report: HclReport, bank: str) -> TpmEvidence:

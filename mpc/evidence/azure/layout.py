@@ -76,11 +76,13 @@ class HclReport:
 class AzureEvidence:
     """A report of the paravisor, a quote by the key that it names, and under TDX the quote of the hardware.
 
+    A report may come without a quote: then it can be read, and never be believed.
+
     ``brought`` are certificates that lay inside: they may bridge, as any endorsement.
     """
 
     report: HclReport
-    quote: TpmEvidence
+    quote: TpmEvidence | None
     td_quote: Quote | None
     brought: tuple[bytes, ...]
 

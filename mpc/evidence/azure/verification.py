@@ -19,7 +19,7 @@ from mpc.evidence.chain import Certificate, Chain, certificates_of, parse_certif
 from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Claims, Fact
 from mpc.evidence.intel.facts import endorsed_facts, facts_of, measurements_of
-from mpc.evidence.tpm import ATTESTATION_KEY_USAGE, verify_key_chain, verify_quote
+from mpc.evidence.tpm import ATTESTATION_KEY_USAGE, TpmEvidence, verify_key_chain, verify_quote
 
 NAME: Final = "azure-vtpm"
 VTPM_PINNED: Final = (
@@ -51,18 +51,19 @@ def verify(evidence: AzureEvidence, endorsements: Sequence[bytes], *, roots: Seq
     files = (*endorsements, *evidence.brought)
     _verify_binding(evidence.report, checks)
     hardware = _verify_hardware(evidence, files, roots, at, checks)
-    chain = _verify_key(evidence, files, roots, at, checks)
-    registers = verify_quote(evidence.quote, checks)
+    quote = _require_quote(evidence, checks)
+    chain = _verify_key(quote, files, roots, at, checks)
+    registers = verify_quote(quote, checks)
     ends = [hardware.valid_until] + ([chain.valid_until] if chain else [])
     return Claims(
         format=NAME,
-        bound=evidence.quote.attest.extra_data,
+        bound=quote.attest.extra_data,
         measurements={**hardware.measurements, **{f"pcr{index}": value for index, value in sorted(registers.items())}},
         measured_by="self",
         memory_protected=True,
         debug=hardware.debug,
         verified_at=at,
-        facts={**hardware.facts, **_facts(evidence, chain)},
+        facts={**hardware.facts, **_facts(evidence.report, quote, chain)},
         checks=checks.made,
         valid_until=min(ends),
     )
@@ -135,17 +136,28 @@ def _verify_tdx(
     )
 
 
+def _require_quote(evidence: AzureEvidence, checks: Checks) -> TpmEvidence:
+    checks.require(
+        "vtpm_quote", expected="a quote by the vTPM's key", found="one" if evidence.quote else "none",
+        passed=evidence.quote is not None, why="no quote: a report without one may be of any time and any boot",
+        remedy="give the quote that the VM's vTPM made over the nonce",
+    )  # fmt: skip
+    if evidence.quote is None:  # for the types alone: the check above has refused
+        raise AssertionError
+    return evidence.quote
+
+
 def _verify_key(
-    evidence: AzureEvidence, files: Sequence[bytes], roots: Sequence[bytes], at: datetime, checks: Checks
+    quote: TpmEvidence, files: Sequence[bytes], roots: Sequence[bytes], at: datetime, checks: Checks
 ) -> Chain | None:
     certificates = _certificates_among(files)
     leaves = [one for one in certificates if ATTESTATION_KEY_USAGE in one.extended_key_usage and not one.is_authority]
     # The one that fits, if there is one; another key's is checked all the same, and refused for being that.
-    leaf = next((one for one in leaves if one.spki == evidence.report.ak), leaves[0] if leaves else None)
+    leaf = next((one for one in leaves if one.spki == quote.spki), leaves[0] if leaves else None)
     if leaf is None:
         return None
     bridges = [one.der for one in certificates if one != leaf and one.is_authority]
-    endorsed = replace(evidence.quote, certificates=(leaf,))
+    endorsed = replace(quote, certificates=(leaf,))
     return verify_key_chain(endorsed, bridges, _roots_for(VTPM_PINNED, roots), at, checks)
 
 
@@ -165,8 +177,8 @@ def _roots_for(own: Sequence[bytes], roots: Sequence[bytes]) -> list[bytes]:
     return [root for root in roots if root not in others]
 
 
-def _facts(evidence: AzureEvidence, chain: Chain | None) -> dict[str, Fact]:
-    report, attest = evidence.report, evidence.quote.attest
+def _facts(report: HclReport, quote: TpmEvidence, chain: Chain | None) -> dict[str, Fact]:
+    attest = quote.attest
     return {
         "tee": report.tee,
         "ak_endorsed": chain is not None,
@@ -176,7 +188,7 @@ def _facts(evidence: AzureEvidence, chain: Chain | None) -> dict[str, Fact]:
         },
         "user_data": report.user_data.lower(),
         "nonce": attest.extra_data.hex(),
-        "bank": evidence.quote.bank,
+        "bank": quote.bank,
         "selection": tuple(index for selection in attest.selections for index in selection.indices),
         "clock_ms": attest.clock_ms,
         "reset_count": attest.reset_count,

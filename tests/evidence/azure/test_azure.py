@@ -454,3 +454,45 @@ def test_what_a_contract_accepts_by_name_is_accepted() -> None:
 def test_a_contract_cannot_name_values_that_would_not_be_relied_on(changed: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         td_reference(**changed)
+
+
+def bincode(quote: dict[str, Any]) -> bytes:
+    """Return a quote as az-cvm-vtpm writes it."""
+    signature, message = (bytes.fromhex(quote[name]) for name in ("signature", "message"))
+    parts = ((len(signature), signature), (len(message), message), (24, bytes.fromhex("".join(quote["pcrs"]))))
+    return b"".join(count.to_bytes(8, "little") + data for count, data in parts)
+
+
+def test_an_envelope_and_files_side_by_side_are_the_same_evidence() -> None:
+    report, quote = FORGE.report(), FORGE.quote()
+    envelope = json.dumps({"platform": "az-snp", "evidence": json.loads(FORGE.evidence(report=report))}).encode()
+    assert judged(envelope, format=None).accepted
+    for beside in (json.dumps(quote).encode(), bincode(quote)):
+        verdict = judged(report, endorsements=(*CHIP, beside), format=None)
+        assert verdict.accepted, verdict.refusal
+        assert verdict.claims is not None
+        assert verdict.claims.measurements["pcr0"] == PCRS[0]
+    alone = judged(report, format=None)
+    assert (alone.stage, alone.reason.partition(":")[0]) == ("verify", "no quote")
+    assert show(report)[0] == "azure-vtpm"
+
+
+def test_files_that_are_not_one_quote_refuse() -> None:
+    report, quote = FORGE.report(), FORGE.quote()
+    message, signature = (bytes.fromhex(quote[name]) for name in ("message", "signature"))
+    whole = bincode(quote)
+    for beside in (
+        [message], [signature], [message, signature, signature], [message, message, signature], [whole, whole],
+        [whole, message, signature], [whole[:-1]], [whole + b"\0"], [json.dumps(quote | {"pcrs": ["xy"]}).encode()],
+    ):  # fmt: skip
+        assert not judged(report, endorsements=(*CHIP, *beside)).accepted
+    other = FORGE.quote(key=STRANGER)
+    verdict = judged(report, endorsements=(*CHIP, bincode(other)))
+    assert (verdict.stage, verdict.reason.partition(":")[0]) == ("verify", "signature does not verify")
+    assert judged(report, endorsements=(*CHIP, message, signature)).stage == "verify"  # no registers, no claims
+
+
+def test_a_report_of_the_paravisor_is_no_report_of_keystone() -> None:
+    report = FORGE.report()[:2048].ljust(2048, b"\0")
+    with pytest.raises(Malformed, match="not recognised"):
+        show(report[:4] + bytes(28) + report[32:])
