@@ -251,16 +251,12 @@ def streamed(rows: int, party: int) -> Iterator[pa.RecordBatch]:
         count = min(BATCH_ROWS, rows // len(PARTIES) - start)
         columns = draw.standard_normal((len(PREDICTORS) + 1, count))
         columns[-1] += 0.1 * columns[:-1].sum(axis=0)
-        made = {
-            "pid": np.arange(start, start + count),
-            "y": columns[-1],
-            **dict(zip(PREDICTORS, columns, strict=False)),
-        }
+        made = {"pid": np.arange(start, start + count), **dict(zip((*PREDICTORS, "y"), columns, strict=True))}
         yield pa.record_batch([pa.array(made[field.name], field.type) for field in schema], schema=schema)
 
 
 def report_streamed(rows: int) -> None:
-    """Print what a regression on streamed rows costs, beside drawing them: by the clock, and in seconds of all cores."""
+    """Print what a regression on streamed rows costs, beside drawing them: by the clock, and in core seconds."""
     threads = os.cpu_count() or 1
     terms = dataset(("y", *PREDICTORS))
     arguments = dict(CASES["linear_20"].arguments)
