@@ -24,7 +24,7 @@ app = typer.Typer(
 
 evidence.app.command(
     name="reference",
-    epilog="Example: sealroom evidence reference ra_config.json --format occlum --minimum-evaluation 19 -o enclave.json",
+    epilog="Example: sealroom evidence reference ra_config.json --format occlum --minimum-evaluation 19 -o out.json",
 )(write_references)
 evidence.app.command(
     name="measure-keystone", epilog="Example: sealroom evidence measure-keystone loader.bin eyrie-rt attestor"
