@@ -114,7 +114,8 @@ def parse_report_of_paravisor(raw: bytes) -> HclReport:
         bound=hashlib.new(_HASHES[hash_id], runtime).digest().ljust(REPORT_DATA_BYTES, b"\0"),
         ak=_attestation_key(fields),
         configuration=field_of(fields, "vm-configuration", dict, _RUNTIME),
-        user_data=field_of(fields, "user-data", str, _RUNTIME),
+        # Paravisors of 2023 had no place for it yet.
+        user_data=field_of(fields, "user-data", str, _RUNTIME) if "user-data" in fields else "",
     )
 
 

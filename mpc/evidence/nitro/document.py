@@ -18,7 +18,7 @@ COSE_Sign1 (RFC 9052, 4.2), mostly without its tag 18, around a CBOR map:
 """
 
 import base64
-import binascii
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +28,7 @@ from mpc.errors import Malformed
 from mpc.evidence.cbor import CBORTag, read_cbor
 from mpc.evidence.chain import Certificate, parse_certificate
 from mpc.evidence.claims import Given, Shown
+from mpc.evidence.loose_json import read_json
 
 MAX_BYTES = 16 << 10
 CERTIFICATE_MAX_BYTES = 1024
@@ -42,6 +43,10 @@ _SIGNATURE_BYTES = 96
 _DIGEST_BYTES = (32, 48, 64)
 _LIMITS: Final = {"public_key": 1024, "user_data": 512, "nonce": 512}
 _WHAT = "the Nitro attestation document"
+_HEX = re.compile(rb"(?:0x)?(?:[0-9A-Fa-f]{2})+")
+_BASE64URL = bytes.maketrans(b"-_", b"+/")
+# What services call the document in JSON, without underscores and in lower case.
+_NAMES = frozenset({"attestation", "attestationdoc", "attestationdocument", "document"})
 _PCR_MEANINGS = {
     0: "enclave image", 1: "kernel and boot", 2: "application", 3: "IAM role of the parent instance",
     4: "parent instance", 8: "certificate that signed the image",
@@ -96,7 +101,7 @@ def parse(raw: bytes) -> NitroDocument:
 
 
 def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[NitroDocument, tuple[bytes, ...]]:
-    """Return the document, given in CBOR or as base64 text; it needs nothing of what lies beside it."""
+    """Return the document, given in CBOR or as text around it; it needs nothing of what lies beside it."""
     del files, given
     return parse(_unwrapped(raw)), ()
 
@@ -170,13 +175,28 @@ def _chosen(fields: Mapping[Any, Any], name: str, limit: int) -> bytes | None:
 
 
 def _unwrapped(raw: bytes) -> bytes:
-    """Return the document inside of base64 text, or ``raw`` itself: no CBOR array begins with a letter of base64."""
-    if len(raw) > 2 * MAX_BYTES or not raw[:1].isalnum():
+    """Return the document inside of JSON, hex or base64 of either alphabet, or ``raw``: CBOR begins as none of them."""
+    if len(raw) > 2 * MAX_BYTES or not raw[:1].isascii():
         return raw
+    text = b"".join(raw.split())
+    if text.startswith(b"{"):
+        text = _in_json(raw)
     try:
-        return base64.b64decode(b"".join(raw.split()), validate=True)
-    except binascii.Error:
+        if _HEX.fullmatch(text):
+            return bytes.fromhex(text.removeprefix(b"0x").decode())
+        plain = text.rstrip(b"=").translate(_BASE64URL)
+        return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
+    except ValueError:
         return raw
+
+
+def _in_json(raw: bytes) -> bytes:
+    try:
+        fields = read_json(raw, what=_WHAT, max_bytes=2 * MAX_BYTES)
+    except Malformed:
+        return b""
+    named = [value for name, value in fields.items() if name.lower().replace("_", "") in _NAMES]
+    return named[0].encode() if len(named) == 1 and isinstance(named[0], str) else b""
 
 
 def _hex(value: bytes | None) -> str:

@@ -472,6 +472,7 @@ def test_an_envelope_and_files_side_by_side_are_the_same_evidence() -> None:
         assert verdict.accepted, verdict.refusal
         assert verdict.claims is not None
         assert verdict.claims.measurements["pcr0"] == PCRS[0]
+    assert judged(FORGE.evidence(report=FORGE.report(FORGE.runtime(**{"user-data": ...})))).accepted
     alone = judged(report, format=None)
     assert (alone.stage, alone.reason.partition(":")[0]) == ("verify", "no quote")
     assert show(report)[0] == "azure-vtpm"

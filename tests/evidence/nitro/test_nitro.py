@@ -1,6 +1,7 @@
 """Nitro documents: every real one gets its verdict; every check meets a forged document that is wrong in that point."""
 
 import base64
+import json
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -337,3 +338,19 @@ def test_any_bytes_are_a_document_or_malformed(noise: bytes, at: int) -> None:
 def test_a_reference_cannot_leave_the_program_open(changed: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         reference(**changed)
+
+
+def test_services_wrap_a_document_in_text_of_several_kinds() -> None:
+    raw = FORGE.document(PAYLOAD)
+    url = base64.urlsafe_b64encode(raw).rstrip(b"=")
+    for wrapped in (
+        base64.encodebytes(raw), url, raw.hex().encode(), b"0x" + raw.hex().upper().encode() + b"\n",
+        json.dumps({"attestation_document": url.decode(), "pcrs": {}}, indent=1).encode(),
+        json.dumps({"attestationDoc": raw.hex()}).encode(),
+    ):  # fmt: skip
+        assert judged(wrapped, format=None).accepted
+    for other in (
+        url + b"?", raw.hex().encode()[:-1], json.dumps({"attestation": 1}).encode(), b"{", b"{}", b"", b"0x",
+        json.dumps({"document": url.decode(), "attestation": url.decode()}).encode(),
+    ):  # fmt: skip
+        assert not judged(other).accepted
