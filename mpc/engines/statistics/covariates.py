@@ -66,18 +66,23 @@ class Covariates:
         """Return the rows of ``batch``, which has no missing values, of shape (n, columns)."""
         rows = batch.num_rows
         z = {each: values(batch, each) for column in self.columns for each, _ in column.monomial}
-        inside: dict[tuple[str, str], Mask] = {}
+        inside = self._inside(batch)
         matrix = np.empty((rows, len(self.columns)), order="F")
         for i, column in enumerate(self.columns):
             product = monomial_values(column.monomial, z, rows)
             for name, level in column.cell:
-                if (name, level) not in inside:
-                    inside[name, level] = self._is_level(batch, name, level)
                 product = np.where(inside[name, level], product, 0.0)
             matrix[:, i] = (product - self.centre[i]) / self.scale[i]
         return matrix
 
-    def _is_level(self, batch: pa.RecordBatch, name: str, level: str) -> Mask:
-        value = level == "true" if name in self.booleans else level
-        equal: Mask = np.asarray(pc.equal(batch.column(name), pa.scalar(value)))
-        return equal
+    def _inside(self, batch: pa.RecordBatch) -> dict[tuple[str, str], Mask]:
+        """Return which rows have each level that the columns name; a factor's values are compared once."""
+        named: dict[str, list[str]] = {}
+        for name, level in dict.fromkeys(cell for column in self.columns for cell in column.cell):
+            named.setdefault(name, []).append(level)
+        inside: dict[tuple[str, str], Mask] = {}
+        for name, every in named.items():
+            wanted = pa.array([level == "true" for level in every] if name in self.booleans else every)
+            number = np.asarray(pc.fill_null(pc.index_in(batch.column(name), wanted), -1))
+            inside |= {(name, level): number == i for i, level in enumerate(every)}
+        return inside

@@ -68,7 +68,8 @@ class RiskSums:
         eta = rows.x @ self._beta
         with np.errstate(over="ignore"):
             ratio = np.exp(eta)
-        each = np.column_stack([ratio, ratio[:, None] * rows.x])
+        # Column by column in memory, as they are added.
+        each = np.vstack([ratio, ratio * rows.x.T]).T
         _add(self.ending, rows.stop - 1, each, rows.stop > rows.floor)
         if self._reader.entry:
             _add(self.beginning, rows.start - 1, each, rows.start > rows.floor)
@@ -220,10 +221,12 @@ def _by_cluster(rows: pa.Table) -> pa.Table:
 
 def _add(sums: Floats, slots: Codes, each: Floats, chosen: npt.NDArray[np.bool_]) -> None:
     """Add the chosen rows of ``each`` to their slots."""
-    slots, each = slots[chosen], each[chosen]
+    everybody = bool(chosen.all())
+    slots = slots if everybody else slots[chosen]
     if len(sums) > 4 * len(slots):
         touched, slots = np.unique(slots, return_inverse=True)
     else:
         touched = np.arange(len(sums))
     for column in range(each.shape[1]):
-        sums[touched, column] += np.bincount(slots, each[:, column], minlength=len(touched))
+        own = each[:, column] if everybody else each[:, column][chosen]
+        sums[touched, column] += np.bincount(slots, own, minlength=len(touched))

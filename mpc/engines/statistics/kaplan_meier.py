@@ -131,7 +131,8 @@ class _Places:
         return place * 2 + event
 
     def _place(self, times: Floats) -> Codes:
-        place: Codes = np.searchsorted(self.bounds, times) + np.searchsorted(self.bounds, times, side="right")
+        below = np.searchsorted(self.bounds, times)
+        place: Codes = 2 * below + (np.append(self.bounds, np.nan)[below] == times)
         return place
 
     def count(self, tallies: Tallies, chosen: list[list[Chosen]]) -> tuple[Contributors, ...]:

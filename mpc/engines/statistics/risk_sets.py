@@ -18,6 +18,9 @@ Long = npt.NDArray[np.longdouble]
 """Running sums are kept in extended precision: differences of them lose digits."""
 Slots = npt.NDArray[np.int64]
 
+_TABLE = 1 << 20
+"""Numbers in a table that answers instead of a search."""
+
 
 class RiskSets:
     """The slots: (stratum, event time) in ascending order. Every stratum's slots stand together."""
@@ -33,6 +36,11 @@ class RiskSets:
         self._width = len(self._distinct) + 1
         self._keys = self._stratum * self._width + np.searchsorted(self._distinct, self.time) + 1
         self._end = np.repeat(np.cumsum(np.array(sizes, np.int64)), sizes)
+        self._rank = _Rank(self._distinct)
+        # A table of all answers saves each row a search of its own, where it stays small.
+        self._after = int(self._stratum[-1]) + 1 if len(self) else 0
+        answers = (self._after + 1) * self._width
+        self._answers = np.searchsorted(self._keys, np.arange(answers), side="right") if answers <= _TABLE else None
 
     def __len__(self) -> int:
         return len(self.time)
@@ -42,8 +50,10 @@ class RiskSets:
 
         ``times`` None is before all time. Where it stands minus one is the row's last slot, if it is of its stratum.
         """
-        rank = 0 if times is None else np.searchsorted(self._distinct, times, side="right")
-        reached: Slots = np.searchsorted(self._keys, strata * self._width + rank, side="right").astype(np.int64)
+        rank = 0 if times is None else self._rank.of(times)
+        key = np.minimum(strata, self._after) * self._width + rank
+        found = np.searchsorted(self._keys, key, side="right") if self._answers is None else self._answers[key]
+        reached: Slots = found.astype(np.int64, copy=False)
         return reached
 
     def backwards(self, ends: Floats) -> Floats:
@@ -51,6 +61,25 @@ class RiskSets:
         sums = np.zeros((len(self) + 1, *ends.shape[1:]), np.longdouble)
         sums[:-1] = np.cumsum(ends[::-1], axis=0, dtype=np.longdouble)[::-1]
         return (sums[:-1] - sums[self._end]).astype(np.float64)
+
+
+class _Rank:
+    """How many of some ascending times are not after a row's; looked up where these are whole, as days are."""
+
+    def __init__(self, distinct: Floats) -> None:
+        self._distinct = distinct
+        whole = len(distinct) > 0 and bool((distinct == np.floor(distinct)).all())
+        self._last = distinct[-1] if whole and distinct[0] >= 0 and distinct[-1] < _TABLE else None
+        if self._last is not None:
+            self._table = np.searchsorted(distinct, np.arange(-1, self._last + 1), side="right")
+
+    def of(self, times: Floats) -> Slots:
+        """Return the numbers of times; those between two whole ones have the rank of the one before."""
+        if self._last is None:
+            return np.searchsorted(self._distinct, times, side="right")
+        # Infinities fit the table too, and what is no number comes last, as in a search.
+        rank: Slots = self._table[np.floor(np.fmax(np.fmin(times, self._last), -1)).astype(np.int64) + 1]
+        return rank
 
 
 def forwards(each: Floats) -> Long:

@@ -19,6 +19,7 @@ from mpc.table.schema import Column
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 TIME = "$time"
 EVENT = "$event"
@@ -28,8 +29,8 @@ TIMES_MAX = 4_000_000
 """Distinct times that a question may have in all of its groups; with times in days there are some thousands."""
 
 _PENDING_ROWS = 1 << 20
-_TIMES, _GROUPS = 1 << 40, 1 << 20
-"""Whole times, and groups, below which a pair of them and an event fit 63 bits."""
+_SPARSE = 4
+"""How many places there may be a row for rows to be counted at their place; with more, they are sorted."""
 
 
 def computed(time: str, event: Column, entry: str | None) -> dict[str, Computed]:
@@ -125,7 +126,7 @@ class TimeTable:
 
     def update(self, batch: pa.RecordBatch, codes: Codes, _groups: int) -> None:
         """Count the rows of the batch at their times."""
-        events = np.asarray(batch.column(EVENT)).astype(np.int64)
+        events = np.asarray(batch.column(EVENT))
         self._add(_counted(codes, np.asarray(batch.column(TIME)), events))
         if self._entry:
             entries = _counted(codes, np.asarray(batch.column(ENTRY)), np.zeros_like(events))
@@ -137,7 +138,7 @@ class TimeTable:
         self._compact()
 
     def _add(self, rows: _Counted) -> None:
-        self._kept.append(_summed([rows]))
+        self._kept.append(rows)
         self._pending += len(self._kept[-1].time)
         if self._pending > _PENDING_ROWS:
             self._compact()
@@ -163,23 +164,19 @@ class TimeTable:
         return found
 
 
-def _counted(code: Codes, time: Floats, events: Counts) -> _Counted:
-    """Return rows that leave at ``time``, most of them put together already where times are whole numbers."""
-    if (
-        len(time)
-        and (time == np.floor(time)).all()
-        and time.min() >= 0
-        and time.max() < _TIMES
-        and code.max() < _GROUPS
-    ):
-        # One number a row is sorted several times as fast as pairs.
-        packed = (code * _TIMES + time.astype(np.int64)) * 2 + events
-        distinct, count = np.unique(packed, return_counts=True)
-        pairs, happened = np.divmod(distinct, 2)
-        code, whole = np.divmod(pairs, _TIMES)
-        return _Counted(code, whole.astype(np.float64), count, count * happened, np.zeros_like(count))
+def _counted(code: Codes, time: Floats, events: Mask) -> _Counted:
+    """Return the distinct pairs of rows that leave at ``time``, some of them with the event."""
+    span = time.max() + 1 if len(time) and (time == np.floor(time)).all() and time.min() >= 0 else np.inf
+    if span * (code.max(initial=0) + 1) <= _SPARSE * len(time):
+        # Whole times of a short range, as days are, have places of their own and need no sort.
+        place = code * int(span) + time.astype(np.int64)
+        left = np.bincount(place)
+        met = np.flatnonzero(left)
+        code, whole = np.divmod(met, int(span))
+        happened = np.bincount(place[events], minlength=len(left))[met]
+        return _Counted(code, whole.astype(np.float64), left[met], happened, np.zeros_like(met))
     ones = np.ones(len(time), np.int64)
-    return _Counted(code, time, ones, events, np.zeros_like(ones))
+    return _summed([_Counted(code, time, ones, events.astype(np.int64), np.zeros_like(ones))])
 
 
 def _summed(parts: list[_Counted]) -> _Counted:
