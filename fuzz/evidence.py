@@ -82,13 +82,13 @@ def measure(data: bytes) -> None:
     for name, step in steps(data):
         least = float("inf")
         for _ in range(TRIES):
-            gc.collect()
             begun = time.process_time()
             with suppress(Refusal):
                 step()
             least = min(least, time.process_time() - begun)
             if least <= MOST_SECONDS:
                 break
+            gc.collect()
         tracemalloc.start()
         with suppress(Refusal):
             step()
