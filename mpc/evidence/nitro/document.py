@@ -43,6 +43,8 @@ _SIGNATURE_BYTES = 96
 _DIGEST_BYTES = (32, 48, 64)
 _LIMITS: Final = {"public_key": 1024, "user_data": 512, "nonce": 512}
 _WHAT = "the Nitro attestation document"
+# COSE_Sign1 under ES384 around a map, of any kind of length, that begins with the name of the enclave's instance.
+_BEGINNING = re.compile(rb"\xd2?\x84\x44\xa1\x01\x38\x22\xa0\x59..[\xa0-\xbf]\x69module_id", re.DOTALL)
 _HEX = re.compile(rb"(?:0x)?(?:[0-9A-Fa-f]{2})+")
 _BASE64URL = bytes.maketrans(b"-_", b"+/")
 # What services call the document in JSON, without underscores and in lower case.
@@ -107,9 +109,12 @@ def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[NitroDocum
 
 
 def is_document(raw: bytes) -> bool:
-    """Tell whether ``raw`` is such a document."""
+    """Tell whether ``raw`` is such a document, or begins as they do: one that was damaged is told what is wrong."""
+    document = _unwrapped(raw)
+    if _BEGINNING.match(document):
+        return True
     try:
-        parse(_unwrapped(raw))
+        parse(document)
     except Malformed:
         return False
     return True

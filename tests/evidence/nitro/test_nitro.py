@@ -354,3 +354,12 @@ def test_services_wrap_a_document_in_text_of_several_kinds() -> None:
         json.dumps({"document": url.decode(), "attestation": url.decode()}).encode(),
     ):  # fmt: skip
         assert not judged(other).accepted
+
+
+def test_a_damaged_document_is_told_what_is_wrong_with_it() -> None:
+    raw = FORGE.document(PAYLOAD)
+    at = raw.index(PAYLOAD["certificate"])
+    damaged = raw[:at] + b"\xff" + raw[at + 1 :]
+    for spoiled in (damaged, raw[:-1], base64.b64encode(damaged)):
+        verdict = judged(spoiled, format=None)
+        assert (verdict.format, verdict.stage, verdict.accepted) == ("nitro", "parse", False)
