@@ -1,8 +1,10 @@
 """Collateral as it lies in files: what Intel's provisioning service answered, in whatever wrapper it was kept.
 
-Understood are JSON of all parts (names as in Intel's ``sgx_ql_qve_collateral_t``), the service's own answers
-(``{"tcbInfo": …, "signature": …}``, ``{"enclaveIdentity": …, "signature": …}``), certificates in PEM or DER, and
-revocation lists in DER, PEM or hex. Which certificate signed what is found by its name and its key.
+Understood are JSON of all parts (names as in Intel's ``sgx_ql_qve_collateral_t``, spelled in any case), alone or under
+``collateral``; the service's own answers (``{"tcbInfo": …, "signature": …}``, ``{"enclaveIdentity": …, "signature":
+…}``); a part with its signature and its chain, as client libraries keep them; certificates in PEM (also escaped, as
+they come in HTTP headers) or DER; and revocation lists in DER, PEM or hex. Each of them may lie in hex or base64.
+Which certificate signed what is found by its name and its key.
 """
 
 import json
@@ -11,15 +13,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from asn1crypto import pem
 
 from mpc.errors import Malformed
 from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES, Certificate, certificates_of, parse_certificate
 from mpc.evidence.intel.certificates import PCK_AUTHORITIES, PCK_NAME, TCB_SIGNER_NAME, common_name
-from mpc.evidence.json_fields import field_of, hex_bytes, refuse_field
+from mpc.evidence.json_fields import field_of, refuse_field, texts_in
 from mpc.evidence.loose_json import read_json
 from mpc.evidence.revocation import RevocationList, parse_revocation_list
+from mpc.evidence.spellings import bytes_of, plain_name, spelled
 
 COLLATERAL_MAX_BYTES = 256 << 10  # what Intel gives out for one platform has about 30 KiB
 FILES_MAX = 32
@@ -30,7 +34,13 @@ MARKS_MAX = 8 << 10
 LINES_MAX = 2 << 10
 _MARKS = (b"{", b"[", b",", b"\n")
 _WHAT = "the collateral"
-_CHAINS = ("tcb_info_issuer_chain", "qe_identity_issuer_chain", "pck_crl_issuer_chain", "pck_certificate_chain")
+_CHAINS = (
+    "tcbinfoissuerchain", "qeidentityissuerchain", "pckcrlissuerchain", "pckcertificatechain", "pckcertchain",
+    "cachain",
+)  # fmt: skip
+_LISTS = ("rootcacrl", "pckcrl", "crl")
+_WRAPPED = ("collateral", "quotecollateral")
+_ESCAPED = b"-----BEGIN%20"
 _ANSWER = re.compile(rb'\s*\{\s*"(tcbInfo|enclaveIdentity)"\s*:\s*')
 _ANSWER_END = re.compile(rb'\s*,\s*"signature"\s*:\s*"([0-9A-Fa-f]{128})"\s*\}\s*\0?')
 
@@ -142,6 +152,7 @@ def bounded(collateral: Collateral) -> Collateral:
 def _read_file(raw: bytes) -> Collateral:
     if sum(map(raw.count, _MARKS)) > MARKS_MAX:  # values and lines cost time, each of them, and there are few
         raise malformed("more values or lines than collateral has", "file", f"at most {MARKS_MAX}", "more")
+    raw = _unescaped(spelled(raw) or raw)
     if raw.lstrip()[:1] == b"{":
         answer = signed_answer(raw)
         return _read_json(raw) if answer is None else _placed(*answer)
@@ -153,38 +164,68 @@ def _read_file(raw: bytes) -> Collateral:
         return Collateral(certificates=(parse_certificate(raw),))
 
 
+def _unescaped(data: bytes) -> bytes:
+    """Return ``data`` without the percent signs in which HTTP headers carry PEM."""
+    return unquote_to_bytes(data) if data.startswith(_ESCAPED) else data
+
+
 def _placed(kind: str, signed: Signed) -> Collateral:
     return Collateral(tcb_info=signed) if kind == "tcbInfo" else Collateral(qe_identity=signed)
 
 
 def _read_json(raw: bytes) -> Collateral:
-    found = read_json(raw, what=_WHAT, max_bytes=COLLATERAL_MAX_BYTES)
-    chains = [_chain(_text(found, name)) for name in _CHAINS if found.get(name) is not None]
-    lists = tuple(_read_list(_text(found, name)) for name in ("root_ca_crl", "pck_crl") if found.get(name) is not None)
+    found = _by_plain_names(read_json(raw, what=_WHAT, max_bytes=COLLATERAL_MAX_BYTES))
+    inside = next((found[name] for name in _WRAPPED if isinstance(found.get(name), dict)), None)
+    found = found if inside is None else _by_plain_names(inside)
+    chains = [_chain(text) for name in _CHAINS for text in _texts(found, name)]
+    lists = tuple(_read_list(text) for name in _LISTS for text in _texts(found, name))
     collateral = Collateral(
-        _read_signed(found, "tcb_info"), _read_signed(found, "qe_identity"), _once(sum(chains, ())), lists
-    )
+        _read_signed(found, "tcbinfo", "rawtcbinfo"),
+        _read_signed(found, "qeidentity", "rawenclaveidentity"),
+        _once(sum(chains, ())), lists,
+    )  # fmt: skip
     if collateral == Collateral():
         refuse_field(_WHAT, "missing field", "tcb_info", "Intel's collateral", "none of its parts")
     return bounded(collateral)
 
 
-def _read_signed(found: dict[str, Any], name: str) -> Signed | None:
+def _by_plain_names(found: dict[str, Any]) -> dict[str, Any]:
+    plain = {plain_name(name): value for name, value in found.items()}
+    if len(plain) != len(found):
+        refuse_field(_WHAT, "malformed JSON", "names", "each name once", "one in two spellings")
+    return plain
+
+
+def _read_signed(found: dict[str, Any], name: str, alone: str) -> Signed | None:
+    """Return the document ``name``, or the one that lies ``alone`` with its signature."""
+    name, signature_name = (alone, "signature") if alone in found else (name, f"{name}signature")
     if found.get(name) is None:
         return None
-    body = _text(found, name)
+    body = _encoded(field_of(found, name, str, _WHAT), name)
     answer = signed_answer(body)  # some keep the whole answer under the document's name
     if answer is not None:
         return answer[1]
-    signature = hex_bytes(field_of(found, f"{name}_signature", str, _WHAT))
+    signature = bytes_of(found.get(signature_name))
     if signature is None or len(signature) != SIGNATURE_BYTES:
-        refuse_field(_WHAT, "malformed signature", f"{name}_signature", f"{SIGNATURE_BYTES} bytes in hex", "other")
+        refuse_field(_WHAT, "malformed signature", signature_name, f"{SIGNATURE_BYTES} bytes in hex", "other")
     return Signed(body, signature)
 
 
-def _text(found: dict[str, Any], name: str) -> bytes:
+def _texts(found: dict[str, Any], name: str) -> list[bytes]:
+    """Return the parts under ``name``: a text, a list of texts, or a list of the bytes of one."""
+    match found.get(name):
+        case None:
+            return []
+        case [str(), *_] as several:
+            return [_unescaped(_encoded(text, name)) for text in texts_in(several, name, _WHAT)]
+        case list() as numbers if (data := bytes_of(numbers)) is not None:
+            return [data]
+    return [_unescaped(_encoded(field_of(found, name, str, _WHAT), name))]
+
+
+def _encoded(text: str, name: str) -> bytes:
     try:
-        return field_of(found, name, str, _WHAT).encode()
+        return text.encode()
     except UnicodeEncodeError:
         refuse_field(_WHAT, "malformed JSON", name, "a text", "half a character")
 
@@ -213,6 +254,8 @@ def _read_list(data: bytes) -> RevocationList:
             raise malformed("its PEM does not parse", "revocation list", "PEM of one list", "other") from None
     elif data[:2] in {b"30", b"31"}:
         data = _hex(data)
+    else:
+        data = spelled(data) or data
     return parse_revocation_list(data[:-1] if _der_length(data) == len(data) - 1 and data[-1] == 0 else data)
 
 

@@ -1,11 +1,8 @@
 """Quotes and collateral as they lie in files, and the functions of the three formats: sgx, tdx, dcap-collateral."""
 
-import json
-import re
-from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from mpc.errors import Malformed, Untrusted
 from mpc.evidence.checks import Checks
@@ -26,13 +23,17 @@ from mpc.evidence.intel.layout import (
 )  # fmt: skip
 from mpc.evidence.intel.provisioning import verify_authorities, verify_documents, verify_revocation
 from mpc.evidence.intel.verify import verify_quote
-from mpc.evidence.loose_json import read_json
+from mpc.evidence.spellings import bytes_of, joined_once, named_in, spelled
 
 COLLATERAL = "dcap-collateral"
 _NAMES = {SGX: "sgx", TDX: "tdx"}
-_HEX = re.compile(rb"\s*(?:0x)?((?:[0-9A-Fa-f]{2})+)\s*")
-_BASE64 = re.compile(rb"\s*([A-Za-z0-9+/_-]{64,}={0,2})\s*")
-_QUOTE_NAMES = ("quote", "tdx_quote", "sgx_quote")  # as clouds and proxies answer
+# As clouds, proxies and verification services call a quote; "outblob" is what configfs-tsm does.
+_QUOTE_NAMES: Final = frozenset(
+    {"quote", "tdxquote", "sgxquote", "intelquote", "dcapquote", "rawquote", "quotehex", "isvquote", "outblob"}
+)
+_PARTS: Final = (b"tcb_info", b"qe_identity", b"tcbInfo", b"enclaveIdentity", b"tcbinfo", b"enclave_identity")
+_INTELS: Final = b"Intel SGX "
+_SPELLED_MAX_BYTES: Final = 4 * QUOTE_MAX_BYTES
 
 
 def is_sgx(raw: bytes) -> bool:
@@ -79,27 +80,25 @@ def verify(quote: Quote, endorsements: Sequence[bytes], *, roots: Sequence[bytes
 
 def unwrapped(raw: bytes) -> bytes:
     """Return the quote inside of hex, base64 or a JSON answer, and anything else as it is; raises nothing."""
-    if len(raw) > 2 * QUOTE_MAX_BYTES + 64 or raw[:1] in {b"\3", b"\4", b"\5"}:
+    if raw[:1] in {b"\3", b"\4", b"\5"}:
         return raw
-    if raw.lstrip()[:1] == b"{":
-        raw = _in_json(raw)
-    if (found := _HEX.fullmatch(raw)) is not None:
-        return bytes.fromhex(found[1].decode())
-    if (found := _BASE64.fullmatch(raw)) is not None:
-        text = found[1].rstrip(b"=").replace(b"+", b"-").replace(b"/", b"_")
-        return urlsafe_b64decode(text + b"=" * (-len(text) % 4)) if len(text) % 4 != 1 else raw
-    return raw
+    values = [value for value in map(bytes_of, named_in(raw, _QUOTE_NAMES)) if value is not None]
+    quotes = [value for value in values if looks_like_quote(value, SGX) or looks_like_quote(value, TDX)]
+    if (quote := joined_once(quotes)) is not None:
+        return quote
+    return raw if len(raw) > _SPELLED_MAX_BYTES else spelled(raw) or raw
 
 
 def is_collateral(raw: bytes) -> bool:
-    """Tell whether ``raw`` is one JSON object with Intel's collateral in it."""
-    if raw.lstrip()[:1] != b"{" or not (b"tcb_info" in raw or b"qe_identity" in raw):
+    """Tell whether ``raw`` is Intel's collateral: all of it in JSON, one signed document, a chain or a list."""
+    if raw.lstrip()[:1] == b"{" and not any(part in raw for part in _PARTS):
         return False
     try:
-        read_collateral((raw,))
+        found = read_collateral((raw,))
     except Malformed:
         return False
-    return True
+    names = [given.issuer for given in found.lists] + [one.subject_text.encode() for one in found.certificates]
+    return bool(found.tcb_info or found.qe_identity) or (bool(names) and all(_INTELS in name for name in names))
 
 
 def parse_collateral(raw: bytes) -> Collateral:
@@ -173,12 +172,3 @@ def _of(quote: Quote, tee: int) -> Quote:
 def _readable(files: Sequence[bytes]) -> tuple[bytes, ...]:
     read_collateral(files)
     return tuple(files)
-
-
-def _in_json(raw: bytes) -> bytes:
-    try:
-        found = read_json(raw, what="the answer", max_bytes=len(raw))
-    except Malformed:
-        return raw
-    named = [found[name] for name in _QUOTE_NAMES if isinstance(found.get(name), str)]
-    return json.dumps(named[0])[1:-1].encode() if len(named) == 1 else raw

@@ -1,7 +1,9 @@
 """Collateral comes in many wrappers and is one thing; by itself it is judged as well."""
 
 import json
+from base64 import b64encode, urlsafe_b64encode
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from cryptography import x509
@@ -18,6 +20,7 @@ from mpc.evidence.intel import (
     verify_quote,
 )
 from mpc.evidence.intel.documents import parse_enclave_identity, parse_tcb_info
+from mpc.evidence.intel.files import is_collateral, is_tdx, unwrapped
 from mpc.evidence.intel.verify import Endorsed
 from mpc.evidence.verdict import examine
 from tests.evidence.intel_forge import (
@@ -71,6 +74,17 @@ PARTS = {
         json.dumps({"tcb_info": TCB_INFO.decode(), "qe_identity": IDENTITY.decode(),
                     "tcb_info_issuer_chain": SIGNERS.decode()}).encode(), ROOT_LIST, PCK_LIST,
     ),
+    "escaped as in a header": (TCB_INFO, IDENTITY, quote(SIGNERS.decode()).encode(), ROOT_LIST, PCK_LIST),
+    "base64": tuple(b64encode(part) for part in (TCB_INFO, IDENTITY, SIGNERS, ROOT_LIST, PCK_LIST)),
+    "a list and its chain": (
+        TCB_INFO, IDENTITY, SIGNERS, ROOT_LIST,
+        json.dumps({"crl": LIST_PEM.decode(), "ca_chain": [SIGNERS.decode()]}).encode(),
+    ),
+    "other names, under collateral": (
+        json.dumps({"collateral": {"tcbInfo": TCB_INFO.decode(), "qeIdentity": IDENTITY.decode(),
+                                   "tcbInfoIssuerChain": SIGNERS.decode(), "rootCaCrl": list(ROOT_LIST),
+                                   "pckCrl": b64encode(PCK_LIST).decode()}}).encode(),
+    ),
 }  # fmt: skip
 
 
@@ -108,6 +122,7 @@ MALFORMED: dict[str, tuple[bytes, ...]] = {
     "half a character": (b'{"tcb_info":"\\ud800","tcb_info_signature":"%s"}' % (b"00" * 64),),
     "a name twice": (b'{"root_ca_crl":"","root_ca_crl":""}',),
     "a list of nonsense": (b'{"root_ca_crl":"30"}',),
+    "a name in two spellings": (b'{"root_ca_crl":"","rootCaCrl":""}',),
     "a list that is longer": (ROOT_LIST + b"\1",),
     "two different": (TCB_INFO, answer("tcbInfo", FORGE.tcb_info(tcbEvaluationDataNumber=18))),
     "too many files": (ROOT_LIST,) * 33,
@@ -115,6 +130,31 @@ MALFORMED: dict[str, tuple[bytes, ...]] = {
     "too many certificates": (pem(*(FORGE.root_certificate() for _ in range(9))).encode(),),
     "too many chains": (*(FORGE.root_certificate() for _ in range(31)), pem(*FORGE.chain()).encode()),
 }
+
+
+QUOTES = {
+    "lines of hex": b"\n".join(QUOTE.hex()[at : at + 60].encode() for at in range(0, 2 * len(QUOTE), 60)),
+    "numbers": json.dumps(list(QUOTE)).encode(),
+    "a text": json.dumps("0x" + QUOTE.hex()).encode(),
+    "deep inside": json.dumps({"evidence": {"tdx": {"quote": b64encode(QUOTE).decode(), "quoteSize": 1}}}).encode(),
+    "configfs-tsm": json.dumps({"provider": "x", "outblob": urlsafe_b64encode(QUOTE).decode()}).encode(),
+}
+
+
+@pytest.mark.parametrize("form", QUOTES)
+def test_a_quote_is_found_in_what_answers_carry_it(form: str) -> None:
+    assert is_tdx(QUOTES[form])
+    assert unwrapped(QUOTES[form]) == QUOTE
+
+
+def test_of_two_quotes_in_one_answer_none_is_taken() -> None:
+    both = json.dumps({"quote": QUOTE.hex(), "other": {"quote": (QUOTE[:-1] + b"\1").hex()}}).encode()
+    assert not is_tdx(both)
+
+
+@pytest.mark.parametrize("part", PARTS["DER"])
+def test_parts_are_recognised_alone(part: bytes) -> None:
+    assert is_collateral(part)
 
 
 @pytest.mark.parametrize("kind", MALFORMED)
