@@ -15,11 +15,14 @@ from mpc.evidence.format import Document
 from mpc.evidence.snp.endorsements import Endorsements, is_table, sorted_out
 from mpc.evidence.snp.layout import REPORT_BYTES, VERSIONS, Report, parse_report
 from mpc.evidence.snp.verify import common_name, verify_certificate, verify_key
+from mpc.evidence.spellings import bytes_of, joined_once, named_in
 
 _ANSWER_BYTES: Final = 32  # of MSG_REPORT_RSP before the report: status 0, size, zeros (SNP firmware ABI, 7.3)
 _ANSWER: Final = (bytes(4) + REPORT_BYTES.to_bytes(4, "little")).ljust(_ANSWER_BYTES, b"\0")
 _TEXT: Final = re.compile(rb"[0-9A-Za-z+/_=\r\n-]+")
 _TEXT_MAX_BYTES: Final = 64 << 10
+_REPORT_NAMES: Final = frozenset({"report", "attestationreport", "snpreport", "outblob"})
+_BESIDE_NAMES: Final = frozenset({"auxblob", "vcek", "vlek", "vekcert", "vcekcert", "vlekcert", "ask", "asvk", "ark"})
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 
 
@@ -45,14 +48,24 @@ def unwrapped(raw: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     """Return the bytes of the report in ``raw``, and the certificate table that came in one piece with it.
 
     Understood are the report itself; the report and then the host's table, as Google's libraries keep an extended
-    report; what ``/dev/sev-guest`` answers (status, size, 24 zeros, report, zeros); and each of these in hex or base64.
+    report; what ``/dev/sev-guest`` answers (status, size, 24 zeros, report, zeros); each of these in hex or
+    base64; and JSON with the report and what is beside it, as configfs-tsm and verification services name them.
     """
-    raw = decoded(raw)
+    raw, along = _answered(raw)
     if raw[:_ANSWER_BYTES] == _ANSWER and not any(raw[_ANSWER_BYTES + REPORT_BYTES :]):
-        return raw[_ANSWER_BYTES : _ANSWER_BYTES + REPORT_BYTES], ()
+        return raw[_ANSWER_BYTES : _ANSWER_BYTES + REPORT_BYTES], along
     if len(raw) > REPORT_BYTES and is_table(raw[REPORT_BYTES:]):
-        return raw[:REPORT_BYTES], (raw[REPORT_BYTES:],)
-    return raw, ()
+        return raw[:REPORT_BYTES], (raw[REPORT_BYTES:], *along)
+    return raw, along
+
+
+def _answered(raw: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+    """Return the report that a JSON answer holds and the table or certificates beside it, else what ``raw`` spells."""
+    reports = [value for value in map(bytes_of, named_in(raw, _REPORT_NAMES)) if value and len(value) == REPORT_BYTES]
+    if (report := joined_once(reports)) is None:
+        return decoded(raw), ()
+    beside = (bytes_of(value) for value in named_in(raw, _BESIDE_NAMES))
+    return report, tuple(dict.fromkeys(value for value in beside if value))
 
 
 def decoded(raw: bytes) -> bytes:

@@ -11,6 +11,7 @@ from asn1crypto import pem
 from mpc.canonical import sha256
 from mpc.errors import Malformed
 from mpc.evidence.snp.endorsements import pieces_of, sorted_out
+from mpc.evidence.snp.files import is_report, unwrapped
 from mpc.evidence.verdict import examine
 from tests.evidence.snp.snp_beliefs import believe
 from tests.evidence.snp_forge import NOW, SnpForge, ec_key
@@ -105,6 +106,22 @@ def test_a_report_is_taken_as_it_lies() -> None:
         verdict = examine(raw, at=NOW, endorsements=[forge.leaf, forge.issuer], roots=[root])
         assert verdict.accepted, verdict.refusal
     assert examine(extended, at=NOW, roots=[root]).accepted
+
+
+def test_a_report_is_found_in_an_answer_with_what_is_beside_it() -> None:
+    forge = SnpForge()
+    report = forge.report()
+    answers = (
+        {"provider": "sev_guest", "outblob": urlsafe_b64encode(report).decode().rstrip("=")},
+        {"evidence": {"attestation_report": b64encode(report).decode(), "cert_chain": {"ark": "not spelled"}}},
+        {"report": list(report)},
+    )
+    for answer in answers:
+        assert unwrapped(json.dumps(answer).encode()) == (report, ())
+    beside = json.dumps({"report": report.hex(), "vcek": "3000"}).encode()
+    assert unwrapped(beside) == (report, (b"\x30\x00",))
+    two = json.dumps({"report": report.hex(), "other": {"report": report[::-1].hex()}}).encode()
+    assert not is_report(two)
 
 
 def test_other_wrappings_are_malformed() -> None:
