@@ -4,7 +4,8 @@
 * a PkiPath (SEQUENCE OF Certificate), as Enarx keeps AMD's chains;
 * the certificate table of an extended report (GHCB specification, 4.1.8.1; ``auxblob`` of configfs-tsm): entries of
   GUID, offset, length (16, 4, 4 bytes), ended by zeros;
-* what Azure's host answers: JSON of ``vcekCert`` and ``certificateChain``, both PEM.
+* what Azure's host answers: JSON of ``vcekCert`` and ``certificateChain``, both PEM;
+* each of these in hex or base64.
 
 An endorsement never is an anchor, wherever it came from: anchors are given by SHA-256, or whole, by who verifies.
 """
@@ -25,6 +26,7 @@ from mpc.evidence.json_fields import field_of
 from mpc.evidence.loose_json import read_json
 from mpc.evidence.reference_values.snp import Product
 from mpc.evidence.revocation import RevocationList, parse_revocation_list
+from mpc.evidence.spellings import spelled
 
 FILE_MAX_BYTES: Final = 128 << 10
 _TABLE_ENTRY_BYTES: Final = 24
@@ -143,6 +145,7 @@ def _bare(identity: bytes) -> bytes:
 
 
 def _pieces(file: bytes) -> Iterator[bytes]:
+    file = spelled(file) or file
     if is_table(file):
         yield from _of_table(file)
     elif file.lstrip().startswith(b"{"):

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode, encodebytes, urlsafe_b64encode
+from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
@@ -122,6 +123,13 @@ def test_a_report_is_found_in_an_answer_with_what_is_beside_it() -> None:
     assert unwrapped(beside) == (report, (b"\x30\x00",))
     two = json.dumps({"report": report.hex(), "other": {"report": report[::-1].hex()}}).encode()
     assert not is_report(two)
+
+
+@pytest.mark.parametrize("spell", [bytes.hex, lambda der: b64encode(der).decode(), lambda der: "0x" + der.hex()])
+def test_endorsements_are_taken_in_hex_and_base64(spell: Callable[[bytes], str]) -> None:
+    forge = SnpForge()
+    along = [spell(forge.leaf).encode(), spell(forge.issuer).encode()]
+    assert examine(forge.report(), at=NOW, endorsements=along, roots=[forge.root]).accepted
 
 
 def test_other_wrappings_are_malformed() -> None:
