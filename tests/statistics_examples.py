@@ -57,6 +57,14 @@ EXAMPLES: Mapping[str, Mapping[str, Sequence[str]]] = {
 }  # fmt: skip
 """For each method, the arguments of a question about ``study``."""
 
+VARIANTS: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]] = {
+    "kaplan_meier_left_truncated": ("kaplan_meier", {**EXAMPLES["kaplan_meier"], "entry": ["entry"]}),
+    "log_rank_left_truncated": ("log_rank", {**EXAMPLES["log_rank"], "entry": ["entry"]}),
+    "cox_robust_by_cluster": ("cox", {**EXAMPLES["cox"], "variance": ["robust"], "cluster": ["clinic"]}),
+    "cox_robust_by_subject": ("cox", {**EXAMPLES["cox"], "variance": ["robust"], "strata": ["site"]}),
+}  # fmt: skip
+"""Other ways to ask of a method, by a name of their own: what its example leaves out."""
+
 
 def _column(name: str, kind: str, **marks: object) -> dict[str, Any]:
     return {
@@ -105,7 +113,9 @@ def rows(count: int, seed: int = 0, first: int = 0) -> pa.RecordBatch:
     marker = draw.normal(0.4 * grade - 0.3 * treated, 1.0)
     hazard = 0.02 * np.exp(0.3 * grade + 0.4 * marker - 0.4 * treated)
     event, censored = draw.exponential(1 / hazard), draw.uniform(6, 80, count)
-    entry = np.round(draw.uniform(0, 3, count) * (draw.random(count) < 0.3), 1)
+    months = np.round(np.minimum(event, censored), 1) + 3.1
+    # Some enter after others have had the event, or left truncation would change nothing.
+    entry = np.floor(10 * months * draw.uniform(0, 1, count) * (draw.random(count) < 0.3)) / 10
     years = np.round(draw.uniform(0.5, 4, count), 2)
     nodes = draw.poisson(2 + grade)
     columns = {
@@ -114,7 +124,7 @@ def rows(count: int, seed: int = 0, first: int = 0) -> pa.RecordBatch:
         "clinic": [f"clinic {each}" for each in draw.integers(0, 15, count)], "age": age,
         "nodes": [None if draw.random() < 0.15 else int(each) for each in nodes],
         "cost": [Decimal(int(each)) / 100 for each in draw.gamma(2, 30_000, count)], "marker": marker,
-        "weight": draw.uniform(0.5, 2, count), "months": np.round(np.minimum(event, censored), 1) + 3.1,
+        "weight": draw.uniform(0.5, 2, count), "months": months,
         "entry": entry, "visits": draw.poisson(years * np.exp(0.2 + 0.2 * grade)), "years": years,
     }  # fmt: skip
     schema = arrow_schema(dataset())

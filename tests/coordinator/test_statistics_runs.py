@@ -15,15 +15,19 @@ from parties.report import data as report_data
 from parties.report.building import build_report
 from parties.report.html import html
 from tests.coordinator.room import Room, room_in
-from tests.statistics_examples import EXAMPLES, dataset, rows, study, tables
+from tests.statistics_examples import EXAMPLES, VARIANTS, dataset, rows, study, tables
 
 WHOLE = rows(700, seed=1)
 
 
-def computation(method: str) -> dict[str, Any]:
-    arguments = {name: list(values) for name, values in EXAMPLES[method].items()}
+ASKED = {**{method: (method, arguments) for method, arguments in EXAMPLES.items()}, **VARIANTS}
+
+
+def computation(name: str) -> dict[str, Any]:
+    method, given = ASKED[name]
+    arguments = {argument: list(values) for argument, values in given.items()}
     return {
-        "name": method, "purpose": "to test", "parameters": [], "recipients": ["university"], "runs": 2,
+        "name": name, "purpose": "to test", "parameters": [], "recipients": ["university"], "runs": 2,
         "unattended": 2,
         "question": {"kind": "statistics", "method": method, "dataset": "patients", "arguments": arguments},
     }  # fmt: skip
@@ -32,7 +36,7 @@ def computation(method: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     folder: Path = tmp_path_factory.mktemp("statistics")
-    asked = [computation(method) for method in sorted(EXAMPLES)]
+    asked = [computation(name) for name in sorted(ASKED)]
     with room_in(folder, datasets=[study()], computations=asked) as room:
         room.to_activated()
         for owner, name in enumerate(("north", "south")):
@@ -41,17 +45,21 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
         yield room
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
-def test_a_method_from_contract_to_report(room: Room, method: str) -> None:
-    run = room.run(method)
+def test_every_method_is_asked() -> None:
+    assert {method for method, _ in ASKED.values()} == set(METHODS)
+
+
+@pytest.mark.parametrize("asked", sorted(ASKED))
+def test_a_method_from_contract_to_report(room: Room, asked: str) -> None:
+    run = room.run(asked)
     release, receipt = room.result(run)
     assert release.failure is None
-    assert receipt.computation.name == method
+    assert receipt.computation.name == asked
 
     terms = dataset()
-    question = room.contract.computation(method)
+    question = room.contract.computation(asked)
     assert question is not None
-    checked = check_statistics(method, question.question, {"patients": terms})
+    checked = check_statistics(asked, question.question, {"patients": terms})
     expected = control(run_statistics(checked, {"patients": tables(terms, WHOLE, 10_000)}), strictest(room.contract))
     for found, table in zip(release.tables, expected.tables, strict=True):
         assert (found.name, found.masks, found.withheld) == (table.name, table.masks, table.withheld)
@@ -60,7 +68,23 @@ def test_a_method_from_contract_to_report(room: Room, method: str) -> None:
             for name, value in line.items():
                 close = pytest.approx(same[name], rel=1e-5) if isinstance(value, float) else same[name]
                 assert value == close, name
-    report = build_report(room.contract, room.digest, release, computation=method, parameters={}, provenance=None)
-    assert f"statistics.{method}" in html([report])
+    report = build_report(room.contract, room.digest, release, computation=asked, parameters={}, provenance=None)
+    assert f"statistics.{ASKED[asked][0]}" in html([report])
     assert report_data.as_data(report)["tables"]
     assert canonical_json(question)
+
+
+def test_left_truncation_and_robust_errors_reach_the_recipient(room: Room) -> None:
+    def told(name: str, table: str, column: str) -> list[Any]:
+        release, _ = room.result(room.run(name))
+        return next(each for each in release.tables if each.name == table).data.column(column).to_pylist()
+
+    plain, cut = (told(name, "survival", "survival") for name in ("kaplan_meier", "kaplan_meier_left_truncated"))
+    # Few are left at the last step, which control withholds.
+    assert None not in cut[:-1]
+    assert all(one != other for one, other in zip(cut[:-1], plain, strict=False))
+    model = told("cox", "coefficients", "standard_error")
+    for name in ("cox_robust_by_cluster", "cox_robust_by_subject"):
+        robust = told(name, "coefficients", "standard_error")
+        assert None not in robust
+        assert robust != model
