@@ -8,7 +8,7 @@ from mpc.errors import Malformed, Untrusted
 from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Check, Claims, Fact, Given, Shown
 from mpc.evidence.format import Document
-from mpc.evidence.intel.certificates import anchors_among
+from mpc.evidence.intel.certificates import PCK_AUTHORITIES, PCK_NAME, TCB_SIGNER_NAME, anchors_among
 from mpc.evidence.intel.collateral import Collateral, read_collateral
 from mpc.evidence.intel.facts import claims_of
 from mpc.evidence.intel.layout import (
@@ -32,7 +32,8 @@ _QUOTE_NAMES: Final = frozenset(
     {"quote", "tdxquote", "sgxquote", "intelquote", "dcapquote", "rawquote", "quotehex", "isvquote", "outblob"}
 )
 _PARTS: Final = (b"tcb_info", b"qe_identity", b"tcbInfo", b"enclaveIdentity", b"tcbinfo", b"enclave_identity")
-_INTELS: Final = b"Intel SGX "
+# An enclave may call itself what it likes: only the names of Intel's own authorities make a certificate collateral.
+_INTELS: Final = tuple(name.encode() for name in ("Intel SGX Root CA", *PCK_AUTHORITIES, TCB_SIGNER_NAME, PCK_NAME))
 _SPELLED_MAX_BYTES: Final = 4 * QUOTE_MAX_BYTES
 
 
@@ -98,7 +99,9 @@ def is_collateral(raw: bytes) -> bool:
     except Malformed:
         return False
     names = [given.issuer for given in found.lists] + [one.subject_text.encode() for one in found.certificates]
-    return bool(found.tcb_info or found.qe_identity) or (bool(names) and all(_INTELS in name for name in names))
+    return bool(found.tcb_info or found.qe_identity) or (
+        bool(names) and all(any(known in name for known in _INTELS) for name in names)
+    )
 
 
 def parse_collateral(raw: bytes) -> Collateral:
