@@ -22,13 +22,14 @@ class MeasuredOnce:
             )  # fmt: skip
         self._code_digest = code_digest
 
-    def require_measured(self) -> None:
-        """Raise ``OutOfOrder`` before ``measure`` succeeded."""
+    def require_measured(self) -> bytes:
+        """Return the digest, or raise ``OutOfOrder`` before ``measure`` succeeded."""
         if self._code_digest is None:
             raise OutOfOrder(
                 "attester.unmeasured", "nothing was measured yet", why="evidence speaks of measured code",
                 remedy="measure the code first",
             )  # fmt: skip
+        return self._code_digest
 
 
 def missing(device: str, remedy: str) -> Misconfigured:

@@ -11,7 +11,7 @@ from mpc.evidence.claims import Claims, Given
 from mpc.evidence.cmw import FORMAT as CMW
 from mpc.evidence.ear import FORMAT as EAR
 from mpc.evidence.enarx import FORMAT as ENARX
-from mpc.evidence.format import Format
+from mpc.evidence.format import Format, no_roots
 from mpc.evidence.intel import COLLATERAL_FORMAT, SGX_FORMAT, TDX_FORMAT
 from mpc.evidence.keystone import FORMAT as KEYSTONE
 from mpc.evidence.nitro import FORMAT as NITRO
@@ -31,11 +31,6 @@ def _gather_simulated(
     return simulated.parse(raw), ()
 
 
-def _no_roots(reference: ReferenceValues) -> tuple[bytes, ...]:
-    del reference
-    return ()
-
-
 def _is_simulated(raw: bytes) -> bool:
     return _parses(simulated.parse, raw)
 
@@ -51,7 +46,7 @@ def _parses(parse: Callable[[bytes], object], raw: bytes) -> bool:
 _ALL = (
     Format(
         simulated.FORMAT, _is_simulated, simulated.parse, _gather_simulated, simulated.verify, simulated.compare,
-        simulated.describe, _no_roots,
+        simulated.describe, no_roots,
     ),
     Format(
         tpm.FORMAT, tpm_files.is_tpm, tpm.parse, tpm_files.gather, tpm.verify, tpm.compare, tpm.describe, tpm.roots,

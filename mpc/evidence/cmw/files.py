@@ -6,10 +6,10 @@ from typing import NoReturn
 
 from mpc.errors import Malformed, Untrusted
 from mpc.evidence.chain import certificates_of, parse_certificate
-from mpc.evidence.claims import Check, Claims, Fact, Given, Shown
+from mpc.evidence.claims import Fact, Given, Shown
 from mpc.evidence.cmw.reading import EXTENSION, malformed, parse_wrapper, wrapper_in
 from mpc.evidence.cmw.wrapper import Collection, Record, Wrapper
-from mpc.evidence.format import Document, Format
+from mpc.evidence.format import Document, Format, compare_nothing, no_roots
 
 NAME = "cmw"
 _OURS = "application/vnd.sealroom."
@@ -64,18 +64,6 @@ def no_evidence(wrapper: Wrapper, endorsements: Sequence[bytes], **given: object
         "evidence.wrapper", "a message wrapper is no evidence", why="nothing in it is signed as a whole",
         remedy="unwrap it, and give the evidence in it under its own format",
     )  # fmt: skip
-
-
-def compare_nothing(claims: Claims, reference: object) -> tuple[Claims, tuple[Check, ...]]:
-    """Return the claims as they are."""
-    del reference
-    return claims, ()
-
-
-def no_roots(reference: object) -> tuple[bytes, ...]:
-    """Return no anchors."""
-    del reference
-    return ()
 
 
 def _read(raw: bytes) -> tuple[Wrapper, dict[str, Fact]]:

@@ -3,18 +3,16 @@
 from mpc.evidence.ear.claims_set import PROFILE, AttestationResult, parse_claims_set
 from mpc.evidence.ear.files import (
     NAME,
-    compare_nothing,
     describe,
     gather,
     is_result,
     key_file,
     no_evidence,
-    no_roots,
     parse,
     read_result,
 )
 from mpc.evidence.ear.jws import parse_private_key, sign_token
-from mpc.evidence.format import Format
+from mpc.evidence.format import Format, compare_nothing, no_roots
 
 FORMAT = Format(
     NAME, is_result, parse, gather, no_evidence, compare_nothing, describe, no_roots, anchors=key_file,

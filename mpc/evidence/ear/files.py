@@ -11,7 +11,7 @@ from typing import NoReturn
 from mpc.canonical import format_time
 from mpc.errors import Malformed, Untrusted
 from mpc.evidence.checks import Checks
-from mpc.evidence.claims import Check, Claims, Fact, Given, Shown
+from mpc.evidence.claims import Check, Fact, Given, Shown
 from mpc.evidence.ear.claims_set import AttestationResult, is_claims_set, parse_claims_set
 from mpc.evidence.ear.jws import encoded, is_token, parse_public_key, parse_token, verify_token
 from mpc.evidence.format import Document
@@ -85,18 +85,6 @@ def no_evidence(result: AttestationResult, endorsements: Sequence[bytes], **give
         "evidence.result", "an attestation result is no evidence", why="it says what another verifier found",
         remedy="give the evidence itself",
     )  # fmt: skip
-
-
-def compare_nothing(claims: Claims, reference: object) -> tuple[Claims, tuple[Check, ...]]:
-    """Return the claims as they are: there are no reference values for results."""
-    del reference
-    return claims, ()
-
-
-def no_roots(reference: object) -> tuple[bytes, ...]:
-    """Return no anchors."""
-    del reference
-    return ()
 
 
 def key_file(raw: bytes) -> tuple[bytes, ...]:

@@ -3,7 +3,7 @@
 Formats that wrap a quote take from here ``parse_quote``, ``verify_quote``, ``claims_of`` and ``careful``.
 """
 
-from mpc.evidence.format import Format
+from mpc.evidence.format import Format, compare_nothing, no_roots
 from mpc.evidence.intel.careful import careful, careful_sgx, careful_tdx
 from mpc.evidence.intel.certificates import PINNED
 from mpc.evidence.intel.collateral import Collateral, collateral_of, read_collateral
@@ -11,7 +11,6 @@ from mpc.evidence.intel.describe import describe
 from mpc.evidence.intel.facts import claims_of, endorsed_facts, facts_of, measurements_of
 from mpc.evidence.intel.files import (
     COLLATERAL,
-    compare_nothing,
     describe_collateral,
     gather_collateral,
     gather_sgx,
@@ -20,7 +19,6 @@ from mpc.evidence.intel.files import (
     is_sgx,
     is_tdx,
     no_evidence,
-    no_roots,
     parse_collateral,
     parse_sgx,
     parse_tdx,

@@ -6,7 +6,7 @@ from typing import Final, NoReturn
 
 from mpc.errors import Malformed, Untrusted
 from mpc.evidence.checks import Checks
-from mpc.evidence.claims import Check, Claims, Fact, Given, Shown
+from mpc.evidence.claims import Claims, Fact, Given, Shown
 from mpc.evidence.format import Document
 from mpc.evidence.intel.certificates import PCK_AUTHORITIES, PCK_NAME, TCB_SIGNER_NAME, anchors_among
 from mpc.evidence.intel.collateral import Collateral, read_collateral
@@ -145,11 +145,6 @@ def no_evidence(*_: object, **__: object) -> NoReturn:
     )  # fmt: skip
 
 
-def compare_nothing(claims: Claims, reference: object) -> tuple[Claims, tuple[Check, ...]]:
-    """Raise ``Untrusted``: there is no reference for collateral."""
-    no_evidence(claims, reference)
-
-
 def describe_collateral(collateral: Collateral) -> tuple[Shown, ...]:
     """Return what parts there are."""
     return (
@@ -158,12 +153,6 @@ def describe_collateral(collateral: Collateral) -> tuple[Shown, ...]:
         *(Shown("certificate", one.subject_text, "of an authority or a signer") for one in collateral.certificates),
         *(Shown("revocation list", f"{len(one.der)} bytes", "of an authority") for one in collateral.lists),
     )
-
-
-def no_roots(reference: object) -> tuple[bytes, ...]:
-    """Return no anchors."""
-    del reference
-    return ()
 
 
 def _of(quote: Quote, tee: int) -> Quote:
