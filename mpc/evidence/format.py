@@ -39,12 +39,6 @@ def nothing_careful(claims: Claims, accepted: frozenset[str]) -> tuple[Check, ..
     return ()
 
 
-def compare_nothing(claims: Claims, reference: object) -> tuple[Claims, tuple[Check, ...]]:
-    """Return the claims as they are: no reference values are of such a format."""
-    del reference
-    return claims, ()
-
-
 def no_roots(reference: object) -> tuple[bytes, ...]:
     """Return no anchors: none stand in the reference values."""
     del reference

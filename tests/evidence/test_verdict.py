@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from mpc.canonical import canonical_json, sha256
-from mpc.errors import Malformed, Refusal
+from mpc.errors import Malformed, Refusal, Untrusted
 from mpc.evidence import simulated
 from mpc.evidence.appraisal import Exceptions
 from mpc.evidence.claims import Given, SimulatedReference, TpmReference
+from mpc.evidence.formats import FORMATS
 from mpc.evidence.tpm_structures import parse_public
 from mpc.evidence.verdict import Verdict, examine, parse_reference, show
 from tests.evidence.tpm_forge import NOW, PCRS, Forge, ecc_public, sized
@@ -245,3 +246,10 @@ def test_rsapss_with_either_length_of_salt_is_believed(salt: Any) -> None:
         signature = scheme.to_bytes(2) + b"\0\x0b" + sized(value)
         pieces = [signature, b"".join(PCRS.values()), pem]
         assert examine(attest, at=NOW, endorsements=pieces).accepted is accepted
+
+
+@pytest.mark.parametrize("name", ["dcap-collateral", "cmw", "ear"])
+def test_what_lies_beside_evidence_never_becomes_claims(name: str) -> None:
+    for function in (FORMATS[name].verify, FORMATS[name].compare):
+        with pytest.raises(Untrusted, match="no evidence"):
+            function(None, None)

@@ -9,7 +9,7 @@ from mpc.evidence.chain import certificates_of, parse_certificate
 from mpc.evidence.claims import Fact, Given, Shown
 from mpc.evidence.cmw.reading import EXTENSION, malformed, parse_wrapper, wrapper_in
 from mpc.evidence.cmw.wrapper import Collection, Record, Wrapper
-from mpc.evidence.format import Document, Format, compare_nothing, no_roots
+from mpc.evidence.format import Document, Format, no_roots
 
 NAME = "cmw"
 _OURS = "application/vnd.sealroom."
@@ -57,9 +57,8 @@ def describe(wrapper: Wrapper) -> tuple[Shown, ...]:
     )
 
 
-def no_evidence(wrapper: Wrapper, endorsements: Sequence[bytes], **given: object) -> NoReturn:
+def no_evidence(*_: object, **__: object) -> NoReturn:
     """Refuse: a wrapper is verified by what it holds."""
-    del wrapper, endorsements, given
     raise Untrusted(
         "evidence.wrapper", "a message wrapper is no evidence", why="nothing in it is signed as a whole",
         remedy="unwrap it, and give the evidence in it under its own format",
@@ -99,6 +98,4 @@ def _kind(record: Record) -> str:
     return " and ".join(str(each.name).lower().replace("_", " ") for each in record.indicator)
 
 
-FORMAT = Format(
-    NAME, is_wrapper, parse, gather, no_evidence, compare_nothing, describe, no_roots, document=read_wrapper
-)
+FORMAT = Format(NAME, is_wrapper, parse, gather, no_evidence, no_evidence, describe, no_roots, document=read_wrapper)

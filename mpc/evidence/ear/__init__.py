@@ -12,10 +12,10 @@ from mpc.evidence.ear.files import (
     read_result,
 )
 from mpc.evidence.ear.jws import parse_private_key, sign_token
-from mpc.evidence.format import Format, compare_nothing, no_roots
+from mpc.evidence.format import Format, no_roots
 
 FORMAT = Format(
-    NAME, is_result, parse, gather, no_evidence, compare_nothing, describe, no_roots, anchors=key_file,
+    NAME, is_result, parse, gather, no_evidence, no_evidence, describe, no_roots, anchors=key_file,
     document=read_result,
 )  # fmt: skip
 

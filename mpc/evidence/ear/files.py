@@ -78,9 +78,8 @@ def describe(result: AttestationResult) -> tuple[Shown, ...]:
     )
 
 
-def no_evidence(result: AttestationResult, endorsements: Sequence[bytes], **given: object) -> NoReturn:
+def no_evidence(*_: object, **__: object) -> NoReturn:
     """Refuse: another verifier's word proves nothing about an enclave."""
-    del result, endorsements, given
     raise Untrusted(
         "evidence.result", "an attestation result is no evidence", why="it says what another verifier found",
         remedy="give the evidence itself",

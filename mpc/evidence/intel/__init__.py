@@ -3,7 +3,7 @@
 Formats that wrap a quote take from here ``parse_quote``, ``verify_quote``, ``claims_of`` and ``careful``.
 """
 
-from mpc.evidence.format import Format, compare_nothing, no_roots
+from mpc.evidence.format import Format, no_roots
 from mpc.evidence.intel.careful import careful, careful_sgx, careful_tdx
 from mpc.evidence.intel.certificates import PINNED
 from mpc.evidence.intel.collateral import Collateral, collateral_of, read_collateral
@@ -37,7 +37,7 @@ TDX_FORMAT = Format(
     "tdx", is_tdx, parse_tdx, gather_tdx, verify, compare_tdx, describe, roots, careful_tdx, pinned=PINNED,
 )  # fmt: skip
 COLLATERAL_FORMAT = Format(
-    COLLATERAL, is_collateral, parse_collateral, gather_collateral, no_evidence, compare_nothing, describe_collateral,
+    COLLATERAL, is_collateral, parse_collateral, gather_collateral, no_evidence, no_evidence, describe_collateral,
     no_roots, pinned=PINNED, document=verify_collateral,
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mpc.errors import Malformed, Refusal, Untrusted
+from mpc.errors import Malformed, Refusal
 from mpc.evidence.checks import Checks
 from mpc.evidence.intel import (
     COLLATERAL_FORMAT,
@@ -274,11 +274,7 @@ def test_an_authority_that_was_called_back_refuses() -> None:
     assert judged(listed) == (False, "certificate revoked")
 
 
-def test_collateral_is_no_evidence() -> None:
-    with pytest.raises(Untrusted):
-        COLLATERAL_FORMAT.verify(COLLATERAL_FORMAT.parse(FORGE.collateral()), (), roots=(), at=NOW)
-    with pytest.raises(Untrusted):
-        COLLATERAL_FORMAT.compare(None, None)  # type: ignore[arg-type]
+def test_collateral_shows_its_parts() -> None:
     assert COLLATERAL_FORMAT.roots(None) == ()
     assert len(COLLATERAL_FORMAT.describe(COLLATERAL_FORMAT.parse(FORGE.collateral()))) >= 6
 
