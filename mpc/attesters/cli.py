@@ -13,7 +13,7 @@ from cryptography.x509 import load_der_x509_certificate
 from mpc import measurement
 from mpc.attesters import Settings, tpm
 from mpc.errors import Misconfigured
-from mpc.evidence.chain import certificates_of, fingerprint, parse_certificate
+from mpc.evidence.certificate import certificates_of, fingerprint, parse_certificate
 from mpc.evidence.enrolment import (
     Authority,
     challenge,

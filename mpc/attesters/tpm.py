@@ -20,7 +20,7 @@ from mpc.canonical import sha256
 from mpc.errors import Misconfigured, OutOfOrder, Unavailable
 from mpc.evidence import tpm
 from mpc.evidence.binding import Transcript
-from mpc.evidence.chain import certificates_of
+from mpc.evidence.certificate import certificates_of
 from mpc.evidence.claims import BOOT_PCRS, Attestation
 from mpc.evidence.enrolment import Challenge, EnrolmentRequest
 from mpc.evidence.tpm_structures import parse_attest

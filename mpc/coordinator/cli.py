@@ -27,7 +27,7 @@ from mpc.coordinator.service import serve as listen_at
 from mpc.coordinator.state import StateFolder
 from mpc.coordinator.telemetry import Telemetry, quiet_grpc
 from mpc.errors import Misconfigured, Refusal
-from mpc.evidence.chain import certificates_of
+from mpc.evidence.certificate import certificates_of
 from mpc.evidence.claims import SimulatedReference, TpmReference
 from mpc.evidence.collateral_bundle import unpacked
 from mpc.measurement import measure as measure_code

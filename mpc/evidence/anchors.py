@@ -7,7 +7,7 @@ certificate in DER. What comes along stays a bridge unless its digest was pinned
 from collections.abc import Iterable, Sequence
 
 from mpc.canonical import sha256
-from mpc.evidence.chain import Certificate, parse_certificate
+from mpc.evidence.certificate import Certificate, parse_certificate
 
 DIGEST_BYTES = 32
 

@@ -1,78 +1,35 @@
 """Certificate chains as attestation needs them: to a pinned root, at a given time, offline (RFC 5280, section 6).
 
-Certificates of attestation keys are unlike those of web servers: no name of a host, critical names of hardware,
-serial number 0, parameters that strict parsers refuse. So they are parsed by asn1crypto, their signatures checked by
-``cryptography``, and the caller says which critical extensions it has dealt with itself.
+Certificates of attestation keys are unlike those of web servers: no name of a host, critical names of hardware. So
+only their signatures are left to ``cryptography``, and the caller says which critical extensions it has dealt with.
 
 Roots are anchors and nothing else is: a certificate that came along with evidence only ever bridges a gap.
 """
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
-from asn1crypto import algos, core, pem, x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from mpc.canonical import format_time
-from mpc.errors import Malformed
+from mpc.evidence.certificate import BASIC_CONSTRAINTS, KEY_USAGE, Certificate, SignatureAlgorithm, malformed
 from mpc.evidence.checks import Checks
 
-CERTIFICATE_MAX_BYTES = 16 << 10
 CHAIN_MAX_CERTIFICATES = 8
 OTHERS_MAX_CERTIFICATES = 32
 RSA_MIN_BITS = 2048
 
-BASIC_CONSTRAINTS = "2.5.29.19"
-KEY_USAGE = "2.5.29.15"
-SUBJECT_ALTERNATIVE_NAME = "2.5.29.17"
-EXTENDED_KEY_USAGE = "2.5.29.37"
 _ALWAYS_HANDLED = frozenset({BASIC_CONSTRAINTS, KEY_USAGE})
 
 # SHA-1 is absent on purpose: chosen-prefix collisions forge certificates.
 HASHES: Final = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
-
-
-@dataclass(frozen=True)
-class SignatureAlgorithm:
-    """``kind`` as asn1crypto names it, the hash's name, and the salt's length under RSA-PSS (None: any)."""
-
-    kind: str
-    hash: str | None
-    salt_bytes: int | None
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """An X.509 certificate, parsed whole; names and the public key stay in DER, times are UTC."""
-
-    der: bytes
-    signed: bytes
-    signature: bytes
-    algorithm: SignatureAlgorithm
-    serial: int
-    issuer: bytes
-    subject: bytes
-    subject_text: str
-    not_before: datetime
-    not_after: datetime
-    spki: bytes
-    extensions: tuple[tuple[str, bool, bytes], ...]
-    is_authority: bool
-    path_length: int | None
-    key_usage: frozenset[str] | None
-    extended_key_usage: frozenset[str]
-
-    def extension(self, oid: str) -> bytes | None:
-        """Return the raw value of the extension ``oid``, or None."""
-        return next((value for name, _, value in self.extensions if name == oid), None)
 
 
 @dataclass(frozen=True)
@@ -97,33 +54,6 @@ class Chain:
         return min(certificate.not_after for certificate in self.certificates)
 
 
-@lru_cache(maxsize=128)  # the same few authorities stand in every chain, and parsing one takes milliseconds
-def parse_certificate(der: bytes, *, max_bytes: int = CERTIFICATE_MAX_BYTES) -> Certificate:
-    """Return the certificate that ``der`` is, with nothing before or after it, or raise ``Malformed``.
-
-    ``max_bytes`` is higher where a certificate carries evidence.
-    """
-    if len(der) > max_bytes:
-        raise _malformed("it is over the limit of size")
-    try:
-        return _parsed(x509.Certificate.load(der, strict=True), der)
-    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as failure:
-        raise _malformed(f"it does not parse as X.509 ({type(failure).__name__})") from None
-
-
-def certificates_of(data: bytes) -> tuple[bytes, ...]:
-    """Return the DER certificates of a file: one in DER, or any number in PEM; ``Malformed`` when there is none."""
-    if not data.startswith(b"-----BEGIN"):
-        return (parse_certificate(data).der,)
-    try:
-        found = tuple(der for kind, _, der in pem.unarmor(data, multiple=True) if kind == "CERTIFICATE")
-    except ValueError:
-        found = ()
-    if not found:
-        raise _malformed("the file holds no certificate")
-    return tuple(parse_certificate(der).der for der in found)
-
-
 def verify_chain(
     leaf: Certificate,
     others: Sequence[Certificate],
@@ -141,7 +71,7 @@ def verify_chain(
     Every step is written to ``checks``; the first that fails raises ``NotBelieved``.
     """
     if len(others) > OTHERS_MAX_CERTIFICATES:
-        raise _malformed("it comes with more certificates than any chain needs")
+        raise malformed("it comes with more certificates than any chain needs")
     path, whole = _path(leaf, others, roots, at)
     names = " or ".join(root.subject_text for root in roots) or "no root was given"
     checks.require(
@@ -241,61 +171,6 @@ def _check_authority(certificate: Certificate, depth: int, checks: Checks) -> No
     )  # fmt: skip
 
 
-def _parsed(certificate: x509.Certificate, der: bytes) -> Certificate:
-    body = certificate["tbs_certificate"]
-    outer, inner = certificate["signature_algorithm"], body["signature"]
-    if outer.dump() != inner.dump():
-        raise _malformed("it names two signature algorithms")
-    extensions = tuple(_extensions(body["extensions"]))
-    if len({oid for oid, _, _ in extensions}) != len(extensions):
-        raise _malformed("it holds an extension twice")
-    constraints, usage, extended = (
-        certificate.basic_constraints_value, certificate.key_usage_value, certificate.extended_key_usage_value,
-    )  # fmt: skip
-    return Certificate(
-        der=der,
-        signed=body.dump(),
-        signature=_whole_octets(certificate["signature_value"]),
-        algorithm=_algorithm(outer),
-        serial=body["serial_number"].native,
-        issuer=body["issuer"].dump(),
-        subject=body["subject"].dump(),
-        subject_text=body["subject"].human_friendly or "unnamed",
-        not_before=body["validity"]["not_before"].native,
-        not_after=body["validity"]["not_after"].native,
-        spki=body["subject_public_key_info"].dump(),
-        extensions=extensions,
-        is_authority=bool(constraints and constraints["ca"].native),
-        path_length=constraints["path_len_constraint"].native if constraints else None,
-        key_usage=frozenset(usage.native) if usage else None,
-        extended_key_usage=frozenset(purpose.dotted for purpose in extended or ()),
-    )
-
-
-def _extensions(extensions: Iterable[x509.Extension]) -> Iterator[tuple[str, bool, bytes]]:
-    if isinstance(extensions, core.Void):
-        return
-    for extension in extensions:
-        yield extension["extn_id"].dotted, extension["critical"].native, extension["extn_value"].contents
-
-
-def _whole_octets(bits: core.OctetBitString) -> bytes:
-    if bits.contents[:1] != b"\0":
-        raise _malformed("its signature is not a whole number of bytes")
-    return bytes(bits.contents[1:])
-
-
-def _algorithm(algorithm: algos.SignedDigestAlgorithm) -> SignatureAlgorithm:
-    kind = algorithm.signature_algo
-    if kind == "rsassa_pss":
-        parameters = algorithm["parameters"]
-        mask = parameters["mask_gen_algorithm"]["parameters"]["algorithm"].native
-        name = parameters["hash_algorithm"]["algorithm"].native
-        # Different hashes inside of one signature are allowed by the standard and used by nobody.
-        return SignatureAlgorithm(kind, name if mask == name else None, parameters["salt_length"].native)
-    return SignatureAlgorithm(kind, None if kind in {"ed25519", "ed448"} else algorithm.hash_algo, None)
-
-
 @lru_cache(maxsize=256)  # it depends on the bytes alone, and an RSA or P-384 signature takes a millisecond
 def _verifies(certificate: Certificate, spki: bytes) -> bool:
     return verify_signature(load_key(spki), certificate.signature, certificate.signed, certificate.algorithm)
@@ -328,15 +203,3 @@ def verify_signature(key: object, signature: bytes, signed: bytes, algorithm: Si
     except (InvalidSignature, ValueError):
         return False
     return True
-
-
-def fingerprint(certificate: Certificate) -> str:
-    """Return the hex SHA-256 of the certificate's DER."""
-    return hashlib.sha256(certificate.der).hexdigest()
-
-
-def _malformed(why: str) -> Malformed:
-    return Malformed(
-        "evidence.certificate", "a certificate is malformed", why=why,
-        remedy="give the certificate as DER, with nothing before or after it", field="certificate",
-    )  # fmt: skip

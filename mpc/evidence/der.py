@@ -15,6 +15,7 @@ _HIGH_TAG: Final = 0x1F
 _LONG_LENGTH: Final = 0x80
 _LENGTH_MAX_BYTES: Final = 4
 _ELEMENTS_MAX: Final = 1024
+_ARC_BITS, _ARC_MASK, _ARC_MAX_BITS = 7, 0x7F, 64
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,29 @@ def read_element(der: bytes) -> Element:
     if len(found) != 1:
         raise ValueError("there is not one element")
     return found[0]
+
+
+def integer_of(element: Element) -> int:
+    """Return the number that an INTEGER is; ``ValueError`` where the element is none."""
+    if element.tag != INTEGER or not element.content:
+        raise ValueError("no integer")
+    return int.from_bytes(element.content, "big", signed=True)
+
+
+def dotted(element: Element) -> str:
+    """Return an OBJECT IDENTIFIER in dotted decimal (X.690, 8.19); ``ValueError`` where the element is none."""
+    numbers, number = [], 0
+    for byte in element.content:
+        number = number << _ARC_BITS | byte & _ARC_MASK
+        if number >> _ARC_MAX_BITS:
+            raise ValueError("an identifier with a number of absurd size")
+        if byte <= _ARC_MASK:
+            numbers.append(number)
+            number = 0
+    if element.tag != OBJECT_IDENTIFIER or not numbers or element.content[-1] > _ARC_MASK:
+        raise ValueError("no object identifier")
+    first = min(numbers[0] // 40, 2)
+    return ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:])))
 
 
 def sequence_of(*parts: bytes) -> bytes:

@@ -32,15 +32,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mpc.canonical import labelled_cbor, parse_labelled_cbor, sha256
 from mpc.errors import Malformed, Misconfigured, Untrusted
-from mpc.evidence.chain import (
-    CHAIN_MAX_CERTIFICATES,
-    EXTENDED_KEY_USAGE,
-    SUBJECT_ALTERNATIVE_NAME,
-    fingerprint,
-    load_key,
-    parse_certificate,
-    verify_chain,
-)
+from mpc.evidence.certificate import EXTENDED_KEY_USAGE, SUBJECT_ALTERNATIVE_NAME, fingerprint, parse_certificate
+from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES, load_key, verify_chain
 from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Check
 from mpc.evidence.tpm import ATTESTATION_KEY_USAGE, require_attestation_key

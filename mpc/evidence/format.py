@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from mpc.evidence.chain import certificates_of
+from mpc.evidence.certificate import certificates_of
 from mpc.evidence.claims import Check, Claims, Fact, Given, Shown
 
 Stage = Literal["parse", "verify", "appraise"]

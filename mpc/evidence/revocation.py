@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from mpc.canonical import format_time
 from mpc.errors import Malformed
-from mpc.evidence.chain import HASHES, RSA_MIN_BITS, Certificate, Chain, load_key
+from mpc.evidence.certificate import Certificate
+from mpc.evidence.chain import HASHES, RSA_MIN_BITS, Chain, load_key
 from mpc.evidence.checks import Checks
 
 LIST_MAX_BYTES = 256 << 10

@@ -34,16 +34,18 @@ from mpc.canonical import format_time, labelled_cbor, parse_labelled_cbor, sha25
 from mpc.errors import Malformed
 from mpc.evidence import tpm_google as google
 from mpc.evidence.anchors import anchors_among
-from mpc.evidence.chain import (
-    CHAIN_MAX_CERTIFICATES,
+from mpc.evidence.certificate import (
     EXTENDED_KEY_USAGE,
     SUBJECT_ALTERNATIVE_NAME,
     Certificate,
-    Chain,
     SignatureAlgorithm,
     fingerprint,
-    load_key,
     parse_certificate,
+)
+from mpc.evidence.chain import (
+    CHAIN_MAX_CERTIFICATES,
+    Chain,
+    load_key,
     verify_chain,
     verify_signature,
 )

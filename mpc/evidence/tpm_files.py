@@ -23,7 +23,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from mpc.errors import Malformed
-from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES, certificates_of, parse_certificate
+from mpc.evidence.certificate import certificates_of, parse_certificate
+from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES
 from mpc.evidence.claims import Given
 from mpc.evidence.event_log import is_event_log, parse_event_log
 from mpc.evidence.json_fields import field_of

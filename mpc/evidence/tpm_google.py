@@ -8,7 +8,7 @@ from typing import Final
 
 from asn1crypto import core
 
-from mpc.evidence.chain import Certificate
+from mpc.evidence.certificate import Certificate
 from mpc.evidence.claims import Fact
 
 PINNED: Final = (

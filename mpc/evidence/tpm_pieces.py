@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from mpc.evidence.chain import Certificate, certificates_of, parse_certificate
+from mpc.evidence.certificate import Certificate, certificates_of, parse_certificate
 from mpc.evidence.tpm import BANK, TpmEvidence
 from mpc.evidence.tpm_structures import (
     ECDSA,

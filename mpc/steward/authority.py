@@ -25,7 +25,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from mpc.canonical import format_time
 from mpc.errors import Malformed, Misconfigured
 from mpc.evidence.appraisal import Exceptions, compare_with
-from mpc.evidence.chain import Certificate, certificates_of, is_signed_by, load_key, parse_certificate
+from mpc.evidence.certificate import Certificate, certificates_of, parse_certificate
+from mpc.evidence.chain import is_signed_by, load_key
 from mpc.evidence.checks import refusal_of
 from mpc.evidence.claims import Claims
 from mpc.evidence.der import SEQUENCE, read_element, sequence_of

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from mpc.attesters.cli import tpm_app
 from mpc.attesters.tpm import extend, extend_once, read_registers
 from mpc.errors import Misconfigured, OutOfOrder, Refusal, Untrusted
-from mpc.evidence.chain import certificates_of, is_signed_by, parse_certificate
+from mpc.evidence.certificate import certificates_of, parse_certificate
+from mpc.evidence.chain import is_signed_by
 from mpc.evidence.tpm import extended
 from tests.swtpm_machine import Machine, manufactured, require_swtpm
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mpc.errors import Malformed
 from mpc.evidence.binding import parse_transcript
-from mpc.evidence.chain import certificates_of, parse_certificate
+from mpc.evidence.certificate import certificates_of, parse_certificate
 from mpc.evidence.enrolment import parse_challenge, parse_pending, parse_request
 from mpc.evidence.formats import FORMATS, recognise
 from mpc.evidence.tpm_pieces import parse_pieces

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mpc.errors import Malformed, Refusal
-from mpc.evidence.chain import Chain, certificates_of, parse_certificate, verify_chain
+from mpc.evidence.certificate import certificates_of, parse_certificate
+from mpc.evidence.chain import Chain, verify_chain
 from mpc.evidence.checks import Checks
 from tests.evidence.tpm_forge import BEGIN, END, NOW, Issuer, Key
 

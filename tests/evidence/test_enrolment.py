@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from mpc.errors import Malformed, Misconfigured, Refusal, Untrusted
-from mpc.evidence.chain import Chain, parse_certificate, verify_chain
+from mpc.evidence.certificate import parse_certificate
+from mpc.evidence.chain import Chain, verify_chain
 from mpc.evidence.checks import Checks
 from mpc.evidence.enrolment import (
     ENDORSEMENT_KEY_USAGE,

@@ -16,7 +16,7 @@ from typing import Any
 from mpc.errors import Malformed
 from mpc.evidence.azure.layout import AzureEvidence, HclReport, malformed, parse_report_of_paravisor
 from mpc.evidence.azure.pieces import MAGIC, sorted_pieces
-from mpc.evidence.chain import CERTIFICATE_MAX_BYTES, certificates_of, parse_certificate
+from mpc.evidence.certificate import CERTIFICATE_MAX_BYTES, certificates_of, parse_certificate
 from mpc.evidence.claims import Fact, Given, Shown
 from mpc.evidence.format import Document
 from mpc.evidence.intel import TdReport as TdBody

@@ -15,7 +15,8 @@ from typing import Final
 from mpc.errors import Malformed
 from mpc.evidence import intel, snp
 from mpc.evidence.azure.layout import AzureEvidence, HclReport, TdReport
-from mpc.evidence.chain import Certificate, Chain, certificates_of, parse_certificate
+from mpc.evidence.certificate import Certificate, certificates_of, parse_certificate
+from mpc.evidence.chain import Chain
 from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Claims, Fact
 from mpc.evidence.intel.facts import endorsed_facts, facts_of, measurements_of

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NoReturn
 
 from mpc.errors import Malformed, Untrusted
-from mpc.evidence.chain import certificates_of, parse_certificate
+from mpc.evidence.certificate import certificates_of, parse_certificate
 from mpc.evidence.claims import Fact, Given, Shown
 from mpc.evidence.cmw.reading import EXTENSION, malformed, parse_wrapper, wrapper_in
 from mpc.evidence.cmw.wrapper import Collection, Record, Wrapper

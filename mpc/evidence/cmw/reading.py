@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from mpc.errors import Malformed
 from mpc.evidence.cbor import CBORTag, read_cbor
-from mpc.evidence.chain import Certificate
+from mpc.evidence.certificate import Certificate
 from mpc.evidence.cmw.wrapper import (
     COLLECTION_TYPE,
     FORMAT_MAX,

@@ -16,7 +16,8 @@ from typing import Final
 from asn1crypto import x509
 
 from mpc.errors import Malformed
-from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES, Certificate, Chain, is_signed_by, parse_certificate, verify_chain
+from mpc.evidence.certificate import Certificate, parse_certificate
+from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES, Chain, is_signed_by, verify_chain
 from mpc.evidence.checks import Checks
 from mpc.evidence.der import BOOLEAN, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, Element, read_element
 

@@ -18,7 +18,8 @@ from urllib.parse import unquote_to_bytes
 from asn1crypto import pem
 
 from mpc.errors import Malformed
-from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES, Certificate, certificates_of, parse_certificate
+from mpc.evidence.certificate import Certificate, certificates_of, parse_certificate
+from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES
 from mpc.evidence.intel.certificates import PCK_AUTHORITIES, PCK_NAME, TCB_SIGNER_NAME, common_name
 from mpc.evidence.json_fields import field_of, refuse_field, texts_in
 from mpc.evidence.loose_json import read_json

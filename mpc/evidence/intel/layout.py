@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mpc.errors import Malformed
-from mpc.evidence.chain import Certificate
+from mpc.evidence.certificate import Certificate
 from mpc.evidence.intel.certificates import Platform, parse_armour, platform_of
 
 QUOTE_MAX_BYTES = 16 << 10

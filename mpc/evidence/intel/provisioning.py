@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from mpc.canonical import format_time
-from mpc.evidence.chain import Certificate, Chain, load_key, verify_chain
+from mpc.evidence.certificate import Certificate
+from mpc.evidence.chain import Chain, load_key, verify_chain
 from mpc.evidence.checks import Checks
 from mpc.evidence.intel.certificates import verify_signer_chain
 from mpc.evidence.intel.collateral import Collateral, Signed

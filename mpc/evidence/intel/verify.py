@@ -16,7 +16,8 @@ from hmac import compare_digest
 from typing import Final, cast
 
 from mpc.canonical import sha256
-from mpc.evidence.chain import Certificate, Chain
+from mpc.evidence.certificate import Certificate
+from mpc.evidence.chain import Chain
 from mpc.evidence.checks import Checks
 from mpc.evidence.intel.certificates import (
     Platform,

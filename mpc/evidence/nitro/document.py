@@ -26,7 +26,7 @@ from typing import Any, Final
 from mpc.canonical import format_time
 from mpc.errors import Malformed
 from mpc.evidence.cbor import CBORTag, read_cbor
-from mpc.evidence.chain import Certificate, parse_certificate
+from mpc.evidence.certificate import Certificate, parse_certificate
 from mpc.evidence.claims import Given, Shown
 from mpc.evidence.loose_json import read_json
 

@@ -12,15 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from mpc.canonical import canonical_cbor
 from mpc.evidence.anchors import anchors_among
-from mpc.evidence.chain import (
-    Certificate,
-    Chain,
-    SignatureAlgorithm,
-    fingerprint,
-    load_key,
-    verify_chain,
-    verify_signature,
-)
+from mpc.evidence.certificate import Certificate, SignatureAlgorithm, fingerprint
+from mpc.evidence.chain import Chain, load_key, verify_chain, verify_signature
 from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Claims, Fact
 from mpc.evidence.nitro.document import NitroDocument

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from mpc.errors import Malformed
-from mpc.evidence.chain import Certificate, parse_certificate
+from mpc.evidence.certificate import Certificate, parse_certificate
 from mpc.evidence.intel import Quote, parse_quote, quote_length
 
 EVIDENCE_MAX_BYTES = 64 << 10

@@ -21,7 +21,8 @@ from typing import Literal, get_args
 from asn1crypto import pem
 
 from mpc.errors import Malformed
-from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES, Certificate, parse_certificate
+from mpc.evidence.certificate import Certificate, parse_certificate
+from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES
 from mpc.evidence.intel import Quote, collateral_of, parse_quote
 from mpc.evidence.intel.collateral import Collateral
 from mpc.evidence.ratls.interoperable import ENDORSEMENTS, EVIDENCE, read_claims, read_endorsements, read_evidence

@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from mpc.canonical import format_time
-from mpc.evidence.chain import (
+from mpc.evidence.certificate import (
     BASIC_CONSTRAINTS,
     EXTENDED_KEY_USAGE,
     KEY_USAGE,
     SUBJECT_ALTERNATIVE_NAME,
     Certificate,
-    is_signed_by,
-    verify_chain,
 )
+from mpc.evidence.chain import is_signed_by, verify_chain
 from mpc.evidence.checks import Checks
 from mpc.evidence.intel.certificates import anchors_among
 

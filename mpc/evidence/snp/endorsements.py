@@ -20,7 +20,8 @@ from uuid import UUID
 from asn1crypto import core, pem
 
 from mpc.errors import Malformed
-from mpc.evidence.chain import OTHERS_MAX_CERTIFICATES, Certificate, parse_certificate
+from mpc.evidence.certificate import Certificate, parse_certificate
+from mpc.evidence.chain import OTHERS_MAX_CERTIFICATES
 from mpc.evidence.der import CONTEXT_0, INTEGER, SEQUENCE, Element, read_element
 from mpc.evidence.json_fields import field_of
 from mpc.evidence.loose_json import read_json

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from mpc.evidence.anchors import anchors_among
-from mpc.evidence.chain import Certificate, Chain, load_key, verify_chain
+from mpc.evidence.certificate import Certificate
+from mpc.evidence.chain import Chain, load_key, verify_chain
 from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Claims, Fact
 from mpc.evidence.reference_values.snp import Product

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mpc.errors import Malformed
-from mpc.evidence.chain import Certificate, is_signed_by, parse_certificate
+from mpc.evidence.certificate import Certificate, parse_certificate
+from mpc.evidence.chain import is_signed_by
 from mpc.evidence.json_fields import field_of, number_of, refuse_field, texts_of
 
 _WHAT = "the Veracruz policy"

@@ -10,7 +10,8 @@ from asn1crypto import csr, pem
 
 from mpc.canonical import sha256
 from mpc.errors import Malformed
-from mpc.evidence.chain import SignatureAlgorithm, load_key, verify_signature
+from mpc.evidence.certificate import SignatureAlgorithm
+from mpc.evidence.chain import load_key, verify_signature
 
 REQUEST_MAX_BYTES = 16 << 10
 _PEM_BEGINS = b"-----BEGIN CERTIFICATE REQUEST-----"

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from mpc.canonical import canonical_cbor, sha256
-from mpc.evidence.chain import SignatureAlgorithm, verify_signature
+from mpc.evidence.certificate import SignatureAlgorithm
+from mpc.evidence.chain import verify_signature
 from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Check, Claims, Fact
 from mpc.evidence.nitro import FORMAT as NITRO

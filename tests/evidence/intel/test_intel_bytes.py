@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mpc.errors import Malformed, Refusal
-from mpc.evidence.chain import parse_certificate
+from mpc.evidence.certificate import parse_certificate
 from mpc.evidence.format import Format
 from mpc.evidence.intel import COLLATERAL_FORMAT, SGX_FORMAT, TDX_FORMAT, describe, parse_quote, quote_length
 from mpc.evidence.intel.certificates import platform_of

@@ -19,7 +19,7 @@ from mpc.coordinator.keys import InstanceKeys, TlsKey
 from mpc.errors import Malformed
 from mpc.evidence import parse_and_verify
 from mpc.evidence.binding import Transcript, parse_transcript
-from mpc.evidence.chain import certificates_of, parse_certificate
+from mpc.evidence.certificate import certificates_of, parse_certificate
 from mpc.evidence.claims import Attestation
 from mpc.evidence.ratls.coordinators import (
     MEDIA_TYPE,
