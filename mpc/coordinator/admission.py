@@ -32,6 +32,8 @@ class DoorLimits:
     turn_seconds: float = 10.0
     handshake_milliseconds: int = 5_000
     keepalive_milliseconds: int = 20_000
+    idle_milliseconds: int = 60_000  # a connection without a call; daemons wait for news in one, and connect again
+    age_milliseconds: int = 3_600_000  # then no new calls on it; those at hand have as long again, and uploads go on
 
 
 class TokenBucket:

@@ -205,6 +205,9 @@ def serve(
             ("grpc.max_allowed_incoming_connections", limits.connections),  # further ones are closed as they come
             ("grpc.max_concurrent_streams", limits.calls_a_connection),
             ("grpc.server_handshake_timeout_ms", limits.handshake_milliseconds),
+            ("grpc.max_connection_idle_ms", limits.idle_milliseconds),
+            ("grpc.max_connection_age_ms", limits.age_milliseconds),
+            ("grpc.max_connection_age_grace_ms", limits.age_milliseconds),
             ("grpc.keepalive_time_ms", limits.keepalive_milliseconds),
             ("grpc.keepalive_timeout_ms", limits.keepalive_milliseconds),
             ("grpc.http2.min_ping_interval_without_data_ms", limits.keepalive_milliseconds // 4),

@@ -3,6 +3,7 @@
 import random
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -389,6 +390,51 @@ def test_so_many_connections_are_open_at_once_and_a_place_is_free_again(tmp_path
         for stranger in strangers:
             stranger.close()
         _soon(lambda: room.connect("north").ask_evidence("boot", None).attestation.format)
+
+
+_HTTP2_CLIENT = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # RFC 9113, 3.4: and no settings
+
+
+def test_a_stranger_who_connects_and_asks_nothing_is_cut_off(tmp_path: Path) -> None:
+    with room_in(tmp_path, limits_of_door=DoorLimits(connections=1, idle_milliseconds=300)) as room:
+        host, _, port = room.address.rpartition(":")
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["h2"])
+        with (
+            socket.create_connection((host, int(port)), timeout=30) as plain,
+            context.wrap_socket(plain, suppress_ragged_eofs=True) as idler,
+        ):
+            idler.sendall(_HTTP2_CLIENT)
+            while idler.recv(4096):  # settings, a ping, at last GOAWAY; a server that keeps it lets this time out
+                continue
+        _soon(lambda: room.connect("north").ask_evidence("boot", None).attestation.format)
+
+
+def test_a_call_that_never_says_what_it_asks_holds_no_connection_for_ever(tmp_path: Path) -> None:
+    with room_in(tmp_path, limits_of_door=DoorLimits(age_milliseconds=300)) as room:
+        silence = threading.Event()
+
+        def nothing() -> Iterator[bytes]:
+            silence.wait(60)
+            yield from ()
+
+        call = room.connect("north")._grpc.stream_stream(f"/{SERVICE}/Attest", None, None)(nothing(), timeout=30)
+        try:
+            with pytest.raises(grpc.RpcError) as ended:
+                list(call)
+        finally:
+            silence.set()
+        assert ended.value.code() is grpc.StatusCode.UNAVAILABLE  # and not that the caller lost its patience
+
+
+def test_a_party_whose_idle_connection_was_cut_goes_on_with_its_session(tmp_path: Path) -> None:
+    with room_in(tmp_path, limits_of_door=DoorLimits(idle_milliseconds=200)) as room:
+        room.to_activated()
+        cut, north = threading.Event(), room.members["north"].at
+        north._grpc.subscribe(lambda state: state is grpc.ChannelConnectivity.IDLE and cut.set())
+        assert cut.wait(30)
+        assert north.status().state == "activated"
 
 
 def test_a_party_has_so_many_calls_at_once(tmp_path: Path) -> None:
