@@ -140,7 +140,7 @@ def sealroom(parties: int, refreshes: int) -> Iterator[tuple[Coordinator, list[W
         coordinator = Coordinator(_made(root / "coordinator"))
         names = [f"party_{number}" for number in range(parties)]
         cards = {name: new_keys(name, name, _made(root / name) / "party.key") for name in names}
-        raw = _contract(cards, refreshes)
+        raw = contract_of(cards, refreshes)
         consents = [sign_consent(raw, load_keys(root / name / "party.key").signing) for name in names]
         for name in names:
             _write_config(root / name, name, coordinator.address, cards)
@@ -169,7 +169,8 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _contract(cards: dict[str, Card], refreshes: int) -> bytes:
+def contract_of(cards: dict[str, Card], refreshes: int) -> bytes:
+    """Return the exact bytes of the benchmark's contract between the holders of ``cards``, each an owner."""
     parties = [Party(name, card.label) for name, card in cards.items()]
     people = Dataset(
         "people", "people of the benchmark", owners=parties,

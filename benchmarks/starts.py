@@ -9,7 +9,6 @@ a loader did not report its rows, and tells the code.
 """
 
 import argparse
-import os
 import secrets
 import subprocess
 import sys
@@ -116,7 +115,7 @@ def main() -> None:
         spent = time.perf_counter() - start
         over.set()
         loaders.close()
-    open_now = len(os.listdir("/proc/self/fd"))
+    open_now = sum(1 for _ in Path("/proc/self/fd").iterdir())
     print(f"{arguments.starts} loaders in {spent:.0f} s, {open_now} descriptors are open at the end")
     for how, count in ended.most_common():
         print(f"  {count:7} {how}")

@@ -392,7 +392,7 @@ def test_so_many_connections_are_open_at_once_and_a_place_is_free_again(tmp_path
         _soon(lambda: room.connect("north").ask_evidence("boot", None).attestation.format)
 
 
-_HTTP2_CLIENT = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # RFC 9113, 3.4: and no settings
+_HTTP2_CLIENT = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # RFC 9113, 3.4
 
 
 def test_a_stranger_who_connects_and_asks_nothing_is_cut_off(tmp_path: Path) -> None:
