@@ -87,13 +87,15 @@ class ModelSize:
 class Largest:
     """Of what single ``unit`` contributed to each row of one measure, in absolute values: in all, and the two largest.
 
-    ``unit`` is ``subject`` or ``party``; arrays have one entry a row.
+    ``unit`` is ``subject`` or ``party``; arrays have one entry a row. Where only the largest is known, ``second`` is as
+    large. ``without[p]`` is what is left after party ``p``'s rows are taken away, and itself has no ``without``.
     """
 
     unit: Literal["subject", "party"]
     total: npt.NDArray[np.float64]
     first: npt.NDArray[np.float64]
     second: npt.NDArray[np.float64]
+    without: Mapping[str, "Largest"] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class RawResult:
     presentation: Presentation = Presentation()
 
 
-_LABEL = "sealroom raw result v2"
+_LABEL = "sealroom raw result v3"
 _KEYS_MAX = 62  # margins are bits of a signed 64-bit number
 
 
@@ -191,18 +193,18 @@ def _plain(table: RawTable) -> list[Any]:
         table.public,
         table.complete,
         [_plain_model(model) for model in table.models],
-        {
-            measure: [
-                [one.unit, *(_packed_floats(each) for each in (one.total, one.first, one.second))] for one in each
-            ]
-            for measure, each in table.largest.items()
-        },
+        {measure: [_plain_largest(one) for one in each] for measure, each in table.largest.items()},
     ]
 
 
 def _plain_model(model: ModelSize) -> list[Any]:
     counts = [model.parameters, model.observations, model.subjects, model.freedom, model.smallest_level, model.events]
     return [*counts, {party: _plain_model(left) for party, left in model.without.items()}]
+
+
+def _plain_largest(largest: Largest) -> list[Any]:
+    weights = [_packed_floats(each) for each in (largest.total, largest.first, largest.second)]
+    return [largest.unit, *weights, {party: _plain_largest(left) for party, left in largest.without.items()}]
 
 
 def _read(plain: object) -> RawTable:
@@ -275,8 +277,10 @@ def _check_largest(largest: Largest, rows: int) -> None:
     total, first, second = largest.total, largest.first, largest.second
     if any(each.shape != (rows,) or not np.isfinite(each).all() for each in (total, first, second)):
         raise _malformed("largest")
-    if (second < 0).any() or (second > first).any():
+    if (second < 0).any() or (second > first).any() or any(left.without for left in largest.without.values()):
         raise _malformed("largest")
+    for left in largest.without.values():
+        _check_largest(left, rows)
 
 
 def _check_counts(one: Contributors, rows: int) -> None:
@@ -333,8 +337,15 @@ def _read_model(plain: object) -> ModelSize:
 
 def _read_largest(plain: object, rows: int) -> Largest:
     match plain:
-        case ["subject" | "party" as unit, total, first, second]:
-            return Largest(unit, *(_unpacked_floats(each, rows) for each in (total, first, second)))
+        case ["subject" | "party" as unit, total, first, second, dict() as without]:
+            left = {_text(party): _read_largest(one, rows) for party, one in without.items()}
+            return Largest(
+                unit,
+                _unpacked_floats(total, rows),
+                _unpacked_floats(first, rows),
+                _unpacked_floats(second, rows),
+                left,
+            )
         case _:
             raise _malformed("largest")
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpc.engines.sql import run_sql
 from mpc.questions.sql import CheckedSql
-from mpc.results import RawTable
+from mpc.results import Largest, RawTable
 from mpc.table.schema import Dataset
 from tests.sql_questions import check, events, people, table
 
@@ -78,6 +79,17 @@ JOINED = {
     "s": ("sum(p.amt)", adds([AMT], there=[AMT])),
     "d": ("count(distinct e.pid)", [present(("e", "pid"))]),
 }
+WEIGHED: Mapping[str, tuple[Condition, list[Sequence[tuple[str, str]]]]] = {
+    "s": (every, [[AMT]]),
+    "f": (old, [[AMT]]),
+    "a": (every, [[FLAG]]),
+    "t": (present(AMT, FLAG), [[AMT, FLAG], [AMT]]),
+    "v": (every, [[AMT]]),
+}
+"""Of measures of magnitudes: which rows are weighed, and the terms whose absolute values are."""
+WEIGHED_JOINED: Mapping[str, tuple[Condition, list[Sequence[tuple[str, str]]]]] = {
+    "c": (every, [[COST]]), "s": (every, [[AMT]]),
+}  # fmt: skip
 Measures = Mapping[str, tuple[str, list[Condition]]]
 
 
@@ -143,6 +155,56 @@ def counted(rows: Iterable[Joined], alias: str, terms: Dataset, condition: Condi
     return together(terms.owners), tuple((p, together(o for o in terms.owners if o != p)) for p in without)
 
 
+Weight = tuple[float, float, tuple[tuple[str, float, float], ...]]
+
+
+def weighed(
+    rows: Iterable[Joined], alias: str, terms: Dataset, condition: Condition, term: Sequence[tuple[str, str]]
+) -> Weight:
+    """Return the absolute values of ``term`` added, and the largest subject's, in all and without each owner."""
+    held: dict[tuple[str, str], float] = {}
+    for row in rows:
+        source = row[alias]
+        factors = [value(row, *place) for place in term]
+        if source is not None and condition(row) and None not in factors:
+            at = source["owner"], subject(source, terms)
+            held[at] = held.get(at, 0.0) + abs(float(np.prod(factors)))
+
+    def together(owners: Sequence[str]) -> tuple[float, float]:
+        kept = {at: weight for at, weight in held.items() if at[0] in owners}
+        shared = terms.subject.identity == "shared"
+        names = {name for _, name in kept}
+        units = [sum(w for (_, n), w in kept.items() if n == name) for name in names] if shared else kept.values()
+        largest = max(units, default=0.0)
+        if terms.subject.identity == "unknown":
+            largest = sum(max((w for (o, _), w in kept.items() if o == owner), default=0.0) for owner in owners)
+        return sum(kept.values()), largest
+
+    without = () if len(terms.owners) == 1 else terms.owners
+    return *together(terms.owners), tuple((p, *together([o for o in terms.owners if o != p])) for p in without)
+
+
+def assert_weights(
+    raw: RawTable,
+    rows: Sequence[Joined],
+    measures: Mapping[str, tuple[Condition, list[Sequence[tuple[str, str]]]]],
+    datasets: Mapping[str, Dataset],
+) -> None:
+    def shown(largest: Largest, i: int) -> Weight:
+        left = ((party, float(one.total[i]), float(one.first[i])) for party, one in largest.without.items())
+        return float(largest.total[i]), float(largest.first[i]), tuple(left)
+
+    assert set(raw.largest) == set(measures)
+    for i, (city, margin) in enumerate(zip(raw.data.column("city").to_pylist(), raw.margins.tolist(), strict=True)):
+        group = [row for row in rows if margin or value(row, "p", "city") == city]
+        for name, (condition, terms_of) in measures.items():
+            expected = {
+                weighed(group, alias, terms, condition, term) for alias, terms in datasets.items() for term in terms_of
+            }
+            assert {shown(one, i) for one in raw.largest[name]} == expected, (name, city)
+            assert all((one.second == one.first).all() for one in raw.largest[name])
+
+
 def assert_counts(raw: RawTable, rows: Sequence[Joined], measures: Measures, datasets: Mapping[str, Dataset]) -> None:
     for i, (city, margin) in enumerate(zip(raw.data.column("city").to_pylist(), raw.margins.tolist(), strict=True)):
         group = [row for row in rows if margin or value(row, "p", "city") == city]
@@ -180,6 +242,7 @@ def test_one_source(extra: Measures, data: st.DataObject) -> None:
     joined = [{"p": row} for row in flat(rows)]
     assert_groups(raw, joined)
     assert_counts(raw, joined, measures, {"p": terms})
+    assert_weights(raw, joined, {name: each for name, each in WEIGHED.items() if name in measures}, {"p": terms})
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
@@ -205,6 +268,7 @@ def test_two_sources_that_are_joined(data: st.DataObject) -> None:
             joined.append({"p": person, "e": None})
     assert_groups(raw, joined)
     assert_counts(raw, joined, JOINED, {"p": left, "e": right})
+    assert_weights(raw, joined, WEIGHED_JOINED, {"p": left, "e": right})
 
 
 def test_values_are_those_of_the_question_in_one_pass_and_in_several() -> None:

@@ -179,8 +179,10 @@ ATTACKS = {
         "select age a, age+1 b, age+2 c, age+3 d, age+4 e, age+5 f, age+6 g from people group by cube(1,2,3,4,5,6,7)",
         "grouping_sets"),
     "too many terms": (
-        "select sum((amt + flag) * (amt + flag) * (amt + flag) * (amt + flag) * (amt + flag)) from people",
-        "argument_terms"),
+        "select sum((amt + flag + amt + flag + amt) * (amt + flag + amt + flag)) from people", "argument_terms"),
+    "a power that is nearly the maximum": ("select sum(amt * amt * amt) from people", "argument_factors"),
+    "a power of a sum": ("select avg((amt + flag) * amt * amt) from people", "argument_factors"),
+    "a power in an association": ("select regr_sxx(amt, flag * flag * flag) from people", "argument_factors"),
 }  # fmt: skip
 
 

@@ -16,7 +16,17 @@ NK_MAX = 0.90
 
 
 def is_dominated(largest: Largest) -> Mask:
-    """Return where the second largest could work out the largest too nearly, or both make up the whole."""
+    """Return where the second largest could work out the largest too nearly, or both make up the whole.
+
+    It has to hold for what is left without any one party as well, which knows its own subjects' part.
+    """
+    dominated = _is_dominated(largest)
+    for left in largest.without.values():
+        dominated |= _is_dominated(left)
+    return dominated
+
+
+def _is_dominated(largest: Largest) -> Mask:
     both = largest.first + largest.second
     dominated: Mask = (largest.first > 0) & (
         (largest.total - both < P_MIN * largest.first) | (both > NK_MAX * largest.total)

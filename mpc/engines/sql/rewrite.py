@@ -20,45 +20,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mpc.engines.sql.behind import (
+    OWNER,
+    CountColumns,
+    WeightColumns,
+    Weights,
+    both,
+    count_if,
+    counted_as,
+    weighed_as,
+    weight,
+)
+from mpc.engines.sql.scans import Scan, scanned
 from mpc.questions.sql import CheckedSql, Source, SqlMeasure
 from mpc.questions.sql.words import grouping_text
-from mpc.table.schema import Dataset
 
 Mode = Literal["rows", "subjects", "shared"]
-
-_BLANKS = " \t\n\x0b\x0c\r\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
-_BLANKS += "\u200a\u2028\u2029\u202f\u205f\u3000"
-"""What ``trim_casefold`` trims: Unicode's White_Space and ASCII's separators, as ``mpc.table`` trims them."""
-
-
-@dataclass(frozen=True)
-class Scan:
-    """One reading of one table: the relation ``name`` is the table at ``position`` among those of ``dataset``.
-
-    No relation is read twice, so that tables that stream can be opened anew for each.
-    """
-
-    name: str
-    dataset: str
-    position: int
-
-
-@dataclass(frozen=True)
-class CountColumns:
-    """Output columns that count one condition's subjects in one source: in all, and without each party."""
-
-    alias: str
-    total: str
-    without: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Statement:
-    """The text that runs, what it scans, and for each measure which columns count its contributors."""
+    """The text that runs, what it scans, and for each measure which columns count and weigh its contributors."""
 
     text: str
     scans: tuple[Scan, ...]
     contributors: Mapping[str, tuple[CountColumns, ...]]
+    weights: Mapping[str, tuple[WeightColumns, ...]]
     has_margins: bool
     names: frozenset[str]
 
@@ -70,12 +57,16 @@ def rewritten(checked: CheckedSql, owners: Mapping[str, Sequence[str]]) -> State
 
 @dataclass
 class _Pass:
-    """One counting pass over the source ``alias``: conditions by text, with the columns that hold their counts."""
+    """One counting pass over the source ``alias``: conditions by text, with the columns that hold their counts.
+
+    ``weights`` are the terms that are weighed, each with the condition under which it counts.
+    """
 
     alias: str
     name: str
     with_values: bool
     conditions: dict[str, CountColumns] = field(default_factory=dict)
+    weights: dict[tuple[str, str], WeightColumns] = field(default_factory=dict)
 
 
 class _Parts:
@@ -106,11 +97,12 @@ class _Rewriter:
         self._cell_names = [*self._key_names, *flags]
         self._passes: dict[tuple[str, bool], _Pass] = {}
         self._contributors = {measure.name: self._counted(measure) for measure in checked.measures}
+        self._weights = {measure.name: self._weighed(measure) for measure in checked.measures}
 
     def statement(self) -> Statement:
         parts = self._in_one_pass() or self._in_several()
         names = frozenset({"#values", *(counting.name for counting in self._passes.values())})
-        return Statement(parts, tuple(self._scans), self._contributors, self._has_margins, names)
+        return Statement(parts, tuple(self._scans), self._contributors, self._weights, self._has_margins, names)
 
     # -- which counts are wanted -------------------------------------------------------------------------------
 
@@ -119,12 +111,12 @@ class _Rewriter:
         chosen = "TRUE" if measure.filter is None else measure.filter
         counts = []
         for alias in measure.sources:
-            counts += [self._count(alias, _both(chosen, one)) for one in measure.conditions]
+            counts += [self._count(alias, both(chosen, one)) for one in measure.conditions]
             counts.append(self._count(alias, "TRUE"))
             if measure.quantile:
                 value = f'"#values"."{self._value_name(measure)}"'
                 sides = (f"({measure.argument} <= {value})", f"({measure.argument} >= {value})")
-                counts += [self._count(alias, _both(chosen, side), with_values=True) for side in sides]
+                counts += [self._count(alias, both(chosen, side), with_values=True) for side in sides]
         return tuple(dict.fromkeys(counts))
 
     def _count(self, alias: str, condition: str, *, with_values: bool = False) -> CountColumns:
@@ -134,6 +126,22 @@ class _Rewriter:
         parties = self._parties(alias)
         columns = CountColumns(alias, at, tuple((party, f"{at}.{i}") for i, party in enumerate(parties)))
         return counting.conditions.setdefault(condition, columns)
+
+    def _weighed(self, measure: SqlMeasure) -> tuple[WeightColumns, ...]:
+        """Ask for the weights of each term of ``measure``: a sum that is nearly one subject's tells that subject's."""
+        chosen = "TRUE" if measure.filter is None else measure.filter
+        return tuple(
+            self._weigh(alias, term, both(chosen, condition))
+            for alias in measure.sources
+            for term, condition in measure.weighed
+        )
+
+    def _weigh(self, alias: str, term: str, condition: str) -> WeightColumns:
+        counting = self._passes[alias, False]
+        at = f"{counting.name}.w{len(counting.weights)}"
+        left = ((party, f"{at}.{i}") for i, party in enumerate(self._parties(alias)))
+        columns = WeightColumns(alias, _weights(at), tuple((party, _weights(name)) for party, name in left))
+        return counting.weights.setdefault((term, condition), columns)
 
     def _parties(self, alias: str) -> tuple[str, ...]:
         owners = self._sources[alias].dataset.owners
@@ -175,7 +183,11 @@ class _Rewriter:
             return None
         parts = _Parts()
         wholes = [f'{self._whole(measure, parts)} AS "{self._value_name(measure)}"' for measure in measures]
-        counts = self._by_owner(counting, {one: parts.column(_count_if(one)) for one in counting.conditions})
+        counts = self._by_owner(
+            counting,
+            {one: parts.column(count_if(one)) for one in counting.conditions},
+            {one: (parts.column(weight("sum", *one)), parts.column(weight("max", *one))) for one in counting.weights},
+        )
         owner = f'"{counting.alias}"."#owner"'
         inner = (
             f"SELECT {_listed(self._cells(), [f'{owner} AS {OWNER}'], parts.listed())} "
@@ -205,43 +217,70 @@ class _Rewriter:
             return self._counting_shared(counting)
         inner = self._rows_by_owner(counting) if mode == "rows" else self._subjects_by_owner(counting)
         names = {one: f'"{columns.total}"' for one, columns in counting.conditions.items()}
+        weights = {one: _quoted(columns.whole) for one, columns in counting.weights.items()}
         return (
-            f"SELECT {_listed(self._cell_names, self._by_owner(counting, names))} "
+            f"SELECT {_listed(self._cell_names, self._by_owner(counting, names, weights))} "
             f'FROM ({inner}) AS "#parts"{self._regrouped()}'
         )
 
     def _rows_by_owner(self, counting: _Pass) -> str:
         owner = f'"{counting.alias}"."#owner"'
-        counts = [f'{_count_if(one)} AS "{columns.total}"' for one, columns in counting.conditions.items()]
+        counts = [f'{count_if(one)} AS "{columns.total}"' for one, columns in counting.conditions.items()]
+        counts += [
+            f'{weight(aggregate, *one)} AS "{name}"'
+            for one, columns in counting.weights.items()
+            for aggregate, name in (("sum", columns.whole.total), ("max", columns.whole.largest))
+        ]
         columns = _listed(self._cells(), [f"{owner} AS {OWNER}"], counts)
         return f"SELECT {columns} {self._from(counting)}{self._grouped(owner)}"
 
     def _subjects_by_owner(self, counting: _Pass) -> str:
         owner = f'"{counting.alias}"."#owner"'
         holds = [f'bool_or({one}) AS "{columns.total}"' for one, columns in counting.conditions.items()]
+        holds += [f'{weight("sum", *one)} AS "{columns.whole.total}"' for one, columns in counting.weights.items()]
         subjects = (
             f"SELECT {_listed(self._cells(), [f'{owner} AS {OWNER}'], holds)} {self._from(counting)}"
             f"{self._grouped(owner, self._subject(counting.alias))}"
         )
         counts = [f'count_if("{columns.total}") AS "{columns.total}"' for columns in counting.conditions.values()]
+        counts += [
+            f'{aggregate}("{columns.whole.total}") AS "{name}"'
+            for columns in counting.weights.values()
+            for aggregate, name in (("sum", columns.whole.total), ("max", columns.whole.largest))
+        ]
         group = ", ".join([*self._cell_names, OWNER])
         return f'SELECT {_listed(self._cell_names, [OWNER], counts)} FROM ({subjects}) AS "#subjects" GROUP BY {group}'
 
-    def _by_owner(self, counting: _Pass, names: Mapping[str, str]) -> list[str]:
-        """Put together the counts of all owners, and of all but each; ``names`` has each condition's column.
+    def _by_owner(
+        self,
+        counting: _Pass,
+        names: Mapping[str, str],
+        weights: Mapping[tuple[str, str], tuple[str, str]],
+    ) -> list[str]:
+        """Put together what was counted and weighed of all owners, and of all but each.
 
-        Owners of ``unknown`` identity may all hold the same people: only the largest of them counts.
+        ``names`` has each condition's column, ``weights`` each term's total and largest. Owners of ``unknown`` identity
+        may all hold the same people: only the largest of them counts, and one subject may weigh what the largest of
+        each owner weigh together.
         """
         source = self._sources[counting.alias]
-        together = "max" if source.dataset.subject.identity == "unknown" else "sum"
+        is_unknown = source.dataset.subject.identity == "unknown"
+        together, largest_of = ("max", "sum") if is_unknown else ("sum", "max")
         columns = []
         for condition, one in counting.conditions.items():
             counts = f"{together}({names[condition]})"
-            columns.append(_counted_of(f"{counts} FILTER (WHERE {OWNER} IS NOT NULL)", one.total))
+            columns.append(counted_as(f"{counts} FILTER (WHERE {OWNER} IS NOT NULL)", one.total))
             columns += [
-                _counted_of(f"{counts} FILTER (WHERE {OWNER} <> {self._number(source, party)})", name)
+                counted_as(f"{counts} FILTER (WHERE {OWNER} <> {self._number(source, party)})", name)
                 for party, name in one.without
             ]
+        for term, weighed in counting.weights.items():
+            total, largest = weights[term]
+            every = [(f"{OWNER} IS NOT NULL", weighed.whole)]
+            every += [(f"{OWNER} <> {self._number(source, party)}", left) for party, left in weighed.without]
+            for condition, left in every:
+                columns.append(weighed_as(f"sum({total}) FILTER (WHERE {condition})", left.total))
+                columns.append(weighed_as(f"{largest_of}({largest}) FILTER (WHERE {condition})", left.largest))
         return columns
 
     def _counting_shared(self, counting: _Pass) -> str:
@@ -252,6 +291,12 @@ class _Rewriter:
             for one, columns in counting.conditions.items()
             for first in ("min", "max")
         ]
+        for (term, condition), weighed in counting.weights.items():
+            others = [(f"({owner} <> {self._number(source, party)})", left) for party, left in weighed.without]
+            held += [
+                f'{weight("sum", term, both(condition, held_by))} AS "{left.total}"'
+                for held_by, left in (("TRUE", weighed.whole), *others)
+            ]
         subjects = (
             f"SELECT {_listed(self._cells(), held)} {self._from(counting)}"
             f"{self._grouped(self._subject(counting.alias))}"
@@ -264,11 +309,16 @@ class _Rewriter:
                 for party, name in one.without
                 for number in (self._number(source, party),)
             ]
+        for weighed in counting.weights.values():
+            for left in (weighed.whole, *(each for _, each in weighed.without)):
+                columns.append(weighed_as(f'sum("{left.total}")', left.total))
+                columns.append(weighed_as(f'max("{left.total}")', left.largest))
         return f'SELECT {_listed(self._cell_names, columns)} FROM ({subjects}) AS "#subjects"{self._regrouped()}'
 
     def _count_names(self) -> list[str]:
-        each = (columns for counting in self._passes.values() for columns in counting.conditions.values())
-        return [name for columns in each for name in (columns.total, *(name for _, name in columns.without))]
+        passes = self._passes.values()
+        counts = [name for one in passes for columns in one.conditions.values() for name in columns.names]
+        return counts + [name for one in passes for columns in one.weights.values() for name in columns.names]
 
     def _number(self, source: Source, party: str) -> int:
         return source.dataset.owners.index(party)
@@ -300,7 +350,7 @@ class _Rewriter:
 
     def _scan(self, source: Source) -> str:
         dataset = source.dataset
-        columns = [_scanned(column, dataset) for column in source.columns]
+        columns = [scanned(column, dataset) for column in source.columns]
         selects = []
         for position, owner in enumerate(self._owners[dataset.name]):
             scan = Scan(f"#scan{len(self._scans)}", dataset.name, position)
@@ -322,28 +372,12 @@ class _Rewriter:
         return " AND ".join(same) or "TRUE"
 
 
-OWNER = '"#by"'
+def _weights(name: str) -> Weights:
+    return Weights(f"{name}.total", f"{name}.largest")
 
 
-def _scanned(column: str, dataset: Dataset) -> str:
-    """Return the column as it is read: subjects in their normalisation, so that joins and counts compare alike."""
-    declared, quoted = dataset.column(column), f'"{column}"'
-    is_text = declared is not None and declared.type in {"text", "category"}
-    if column != dataset.subject.column or dataset.subject.normalisation == "exact" or not is_text:
-        return quoted
-    return f"lower(trim({quoted}, '{_BLANKS}')) AS {quoted}"
-
-
-def _both(left: str, right: str) -> str:
-    return right if left == "TRUE" else left if right == "TRUE" else f"({left} AND {right})"
-
-
-def _count_if(condition: str) -> str:
-    return "count(*)" if condition == "TRUE" else f"count_if({condition})"
-
-
-def _counted_of(aggregate: str, name: str) -> str:
-    return f'CAST(coalesce({aggregate}, 0) AS BIGINT) AS "{name}"'
+def _quoted(weights: Weights) -> tuple[str, str]:
+    return f'"{weights.total}"', f'"{weights.largest}"'
 
 
 def _listed(*parts: Sequence[str]) -> str:

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from mpc.engines.sql.behind import CountColumns, WeightColumns, Weights
 from mpc.engines.sql.confirm import confirm_question, confirm_statement
 from mpc.engines.sql.database import Database
-from mpc.engines.sql.rewrite import CountColumns, Statement, rewritten
+from mpc.engines.sql.rewrite import Statement, rewritten
 from mpc.errors import OutOfOrder
 from mpc.questions.sql import CheckedSql
-from mpc.results import Contributors, Counts, Measure, Presentation, RawResult, RawTable
+from mpc.results import Contributors, Counts, Largest, Measure, Presentation, RawResult, RawTable
 from mpc.table.batches import Table
 
 
@@ -71,6 +72,11 @@ def _result(checked: CheckedSql, statement: Statement, answer: pa.Table) -> RawR
             for name, each in statement.contributors.items()
         },
         margins=_margins(checked, statement, answer),
+        largest={
+            name: tuple(_largest(columns, answer) for columns in each)
+            for name, each in statement.weights.items()
+            if each
+        },
         public=all(source.dataset.subject.identity == "none" for source in checked.sources),
     )
     shown = checked.shown
@@ -80,6 +86,21 @@ def _result(checked: CheckedSql, statement: Statement, answer: pa.Table) -> RawR
 def _contributors(columns: CountColumns, domain: str, answer: pa.Table) -> Contributors:
     without = {party: _counts(answer, name) for party, name in columns.without}
     return Contributors(domain, _counts(answer, columns.total), without)
+
+
+def _largest(columns: WeightColumns, answer: pa.Table) -> Largest:
+    return _weighed(columns.whole, answer, {party: _weighed(left, answer) for party, left in columns.without})
+
+
+def _weighed(weights: Weights, answer: pa.Table, without: Mapping[str, Largest] | None = None) -> Largest:
+    """Return the largest contribution, and as large a second one: it is not looked for, and cannot be larger.
+
+    What cannot be weighed, as it is not finite, is one subject's in all.
+    """
+    total, largest = (np.asarray(answer.column(name), dtype=np.float64) for name in (weights.total, weights.largest))
+    finite = np.isfinite(total) & np.isfinite(largest)
+    first = np.where(finite, largest, 1.0)
+    return Largest("subject", np.where(finite, total, 1.0), first, first, without or {})
 
 
 def _counts(answer: pa.Table, name: str) -> Counts:

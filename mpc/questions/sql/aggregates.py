@@ -21,6 +21,8 @@ from mpc.questions.sql.scope import Place, Scope
 from mpc.questions.uses import Role
 
 TERMS_MAX = 16
+FACTORS_MAX = 2
+"""Columns in a product. A sum of high powers is nearly that of the largest value, so it would tell the maximum."""
 QUANTILE_LOW, QUANTILE_HIGH = 0.05, 0.95
 
 _ONE: dict[type[exp.Expr], tuple[str, MeasureKind]] = {
@@ -61,11 +63,24 @@ class Argument:
         return len(self.terms) == 1 and len(self.terms[0]) == 1
 
     @property
+    def products(self) -> tuple[str, ...]:
+        """The terms, printed, each once."""
+        return tuple(dict.fromkeys(_product(term) for term in self.terms))
+
+    @property
     def conditions(self) -> tuple[str, ...]:
-        """One condition a term: the argument is there, and the term adds something to it."""
+        """One condition a product: the argument is there, and the product adds something to it."""
         there = "" if self.is_bare else f"{self.text} IS NOT NULL AND "
-        products = (_product(term) for term in self.terms)
-        return tuple(dict.fromkeys(f"({there}{product} <> 0)" for product in products))
+        return tuple(f"({there}{product} <> 0)" for product in self.products)
+
+    @property
+    def is_there(self) -> str:
+        """The condition that all columns of the argument are there, where that is not the product's own."""
+        return "TRUE" if self.is_bare else f"({self.text} IS NOT NULL)"
+
+    def weighed(self, there: str) -> tuple[tuple[str, str], ...]:
+        """Return each product with the condition ``there`` under which it weighs."""
+        return tuple((product, there) for product in self.products)
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,7 @@ class Aggregate:
     extensive: bool
     unit: str | None = None
     quantile: bool = False
+    weighed: tuple[tuple[str, str], ...] = ()
 
     def measure(self, name: str, filter_text: str | None, sources: tuple[str, ...]) -> SqlMeasure:
         """Return the aggregate as the measure ``name`` over the rows where ``filter_text`` holds."""
@@ -89,7 +105,7 @@ class Aggregate:
         return SqlMeasure(
             name=name, kind=self.kind, text=self.text + over, filter=filter_text, argument=self.argument,
             conditions=self.conditions, sources=sources, partial=self.partial, result=self.result,
-            extensive=self.extensive, unit=self.unit, quantile=self.quantile,
+            extensive=self.extensive, unit=self.unit, quantile=self.quantile, weighed=self.weighed,
         )  # fmt: skip
 
 
@@ -165,7 +181,7 @@ def _one(node: exp.Expr, scope: Scope) -> Aggregate:
     partial: Partial | None = {"sum": "sum", "mean": "mean"}.get(kind)  # type: ignore[assignment]
     return Aggregate(
         f"{name}({argument.text})", kind, argument.text, argument.conditions, _aliases(argument.places), partial,
-        result, extensive=is_sum, unit=_unit(argument, kind),
+        result, extensive=is_sum, unit=_unit(argument, kind), weighed=argument.weighed(argument.is_there),
     )  # fmt: skip
 
 
@@ -182,7 +198,11 @@ def _two(node: exp.Expr, scope: Scope) -> Aggregate:
         conditions = tuple(dict.fromkeys(f"({both} AND {_product((*a, *b))} <> 0)" for a, b in pairs))
     aliases = _aliases(first.places | second.places)
     result: Literal["BIGINT", "DOUBLE"] = "BIGINT" if kind == "count" else "DOUBLE"
-    return Aggregate(f"{name}({texts})", kind, texts, conditions, aliases, None, result, extensive=kind == "count")
+    averaged = {"regr_avgy": first, "regr_avgx": second}.get(name)
+    return Aggregate(
+        f"{name}({texts})", kind, texts, conditions, aliases, None, result, extensive=kind == "count",
+        weighed=() if averaged is None else averaged.weighed(f"({both})"),
+    )  # fmt: skip
 
 
 def _quantile(node: exp.Expr, scope: Scope) -> Aggregate:
@@ -252,6 +272,12 @@ def _bounded(terms: Iterable[Term]) -> tuple[Term, ...]:
         raise forbidden(
             "argument_terms", "an aggregate's argument has too many terms", why="the subjects of each are counted",
             remedy=f"write at most {TERMS_MAX} products",
+        )  # fmt: skip
+    if any(len(term) > FACTORS_MAX for term in kept):
+        raise forbidden(
+            "argument_factors", "an aggregate's argument multiplies too many columns",
+            why="a sum of high powers is nearly the largest person's alone",
+            remedy=f"multiply at most {FACTORS_MAX} columns",
         )  # fmt: skip
     return kept
 

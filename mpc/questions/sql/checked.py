@@ -55,9 +55,9 @@ class SqlMeasure:
 
     A row stands behind a cell when ``filter`` holds and the argument says something. ``conditions`` are SQL
     booleans, one a term of the argument, and the subjects of each are counted on their own: a sum tells every term
-    once the others are known. ``sources`` are the aliases whose subjects bear on the value. ``partial`` names how
-    parts that were computed owner by owner make the whole, None when they cannot. ``result`` is the SQL type of the
-    released column.
+    once the others are known. ``weighed`` are the terms, each with its condition, of which no single subject may
+    make up most. ``sources`` are the aliases whose subjects bear on the value. ``partial`` names how parts that were
+    computed owner by owner make the whole, None when they cannot. ``result`` is the SQL type of the released column.
     """
 
     name: str
@@ -72,6 +72,7 @@ class SqlMeasure:
     extensive: bool
     unit: str | None
     quantile: bool = False
+    weighed: tuple[tuple[str, str], ...] = ()
 
     @property
     def source(self) -> str:
