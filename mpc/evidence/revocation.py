@@ -20,6 +20,11 @@ from mpc.evidence.chain import HASHES, RSA_MIN_BITS, Chain, load_key
 from mpc.evidence.checks import Checks
 
 LIST_MAX_BYTES = 256 << 10
+# What the library raises for a list that it cannot read; most of these are no ValueError.
+_UNREADABLE = (
+    ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ def parse_revocation_list(der: bytes) -> RevocationList:
         parsed = x509.load_der_x509_crl(der)
         critical = sorted(extension.oid.dotted_string for extension in parsed.extensions if extension.critical)
         issuer, until = parsed.issuer.public_bytes(), parsed.next_update_utc
-    except (ValueError, TypeError, UnsupportedAlgorithm) as failure:
+        _ = parsed.signature_hash_algorithm, parsed.signature_algorithm_parameters  # raise where they are unknown
+    except _UNREADABLE as failure:
         raise _malformed(f"it does not parse as X.509 ({type(failure).__name__})") from None
     if critical:  # a delta list, or one of only some certificates (5.2.4, 5.2.5)
         raise _malformed("it carries a limit that this version does not understand")

@@ -1,0 +1,51 @@
+"""A revocation list is read whole or is malformed, whatever the library that reads it raises."""
+
+import pytest
+from asn1crypto import crl
+
+from mpc.errors import Malformed
+from mpc.evidence.revocation import LIST_MAX_BYTES, parse_revocation_list
+from tests.evidence.intel_forge import ISSUED, NEXT, IntelForge
+
+FORGE = IntelForge()
+LIST = FORGE.revocation_list(revoked=[7])
+
+
+def spoiled(what: str) -> bytes:
+    odd = crl.CertificateList.load(LIST)
+    body = odd["tbs_cert_list"]
+    match what:
+        case "version":
+            body["version"] = 1
+            raw = odd.dump(force=True)
+            at = raw.index(b"\x02\x01\x01")
+            return raw[:at] + b"\x02\x01\x09" + raw[at + 3 :]
+        case "algorithm":
+            for algorithm in (body["signature"], odd["signature_algorithm"]):
+                algorithm["algorithm"] = "1.2.3.4"
+        case "extension twice":
+            body["crl_extensions"].append(body["crl_extensions"][0].copy())
+        case "no end":
+            del body["next_update"]
+    return bytes(odd.dump(force=True))
+
+
+def test_a_list_is_read_with_its_times_and_numbers() -> None:
+    read = parse_revocation_list(LIST)
+    assert (read.this_update, read.next_update) == (ISSUED, NEXT)
+    assert (read.names(7), read.names(8)) == (True, False)
+    assert read.is_current(ISSUED)
+    assert read.is_current(NEXT)
+
+
+@pytest.mark.parametrize("what", ["version", "algorithm", "extension twice", "no end"])
+def test_a_list_that_is_odd_in_one_place_is_malformed(what: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        parse_revocation_list(spoiled(what))
+    assert caught.value.code == "evidence.revocation_list"
+
+
+@pytest.mark.parametrize("raw", [b"", b"\0", LIST[:-1], LIST + b"\0", bytes(LIST_MAX_BYTES + 1)])
+def test_what_is_no_list_is_malformed(raw: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse_revocation_list(raw)
