@@ -7,6 +7,7 @@ Intel: "Provisioning Certification Service API, version 4", which caching servic
 address. AMD: "VCEK Certificate and KDS Interface Specification" (57230), 4.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +27,8 @@ INTEL_ROOT_LIST = "https://certificates.trustedservices.intel.com/IntelSGXRootCA
 AMD = "https://kdsintf.amd.com"
 ANSWER_MAX_BYTES = 1 << 20
 TIMEOUT_SECONDS = 20.0
+ANSWER_SECONDS = 60.0
+"""How long one answer may take as a whole, however steadily it trickles."""
 
 _ISSUER_CHAINS = ("TCB-Info-Issuer-Chain", "SGX-TCB-Info-Issuer-Chain", "SGX-Enclave-Identity-Issuer-Chain",
                   "SGX-PCK-CRL-Issuer-Chain")  # fmt: skip
@@ -79,18 +82,24 @@ def wanted_for(evidence: bytes) -> Wanted:
     raise _unfit("it is neither a quote of SGX or TDX nor a report of SEV-SNP")
 
 
-def fetch(wanted: Wanted, services: Services, client: httpx.Client) -> tuple[tuple[str, bytes], ...]:
-    """Return the answers, each with its address, as ``collateral_bundle.pack`` takes them; raises ``Unavailable``."""
+def fetch(
+    wanted: Wanted, services: Services, client: httpx.Client, *, answer_seconds: float = ANSWER_SECONDS
+) -> tuple[tuple[str, bytes], ...]:
+    """Return the answers, each with its address, as ``collateral_bundle.pack`` takes them; raises ``Unavailable``.
+
+    No answer takes longer than ``answer_seconds``.
+    """
     found: dict[bytes, str] = {}
     for address, parameters in _addresses(wanted, services):
-        for content in _asked(client, address, parameters):
+        for content in _asked(client, address, parameters, answer_seconds):
             found.setdefault(content, address)
     return tuple((address, content) for content, address in found.items())
 
 
 def new_client() -> httpx.Client:
-    """Return a client that follows no redirect and waits for nobody for long."""
-    return httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False)
+    """Return a client that follows no redirect, waits for nobody for long, and asks for nothing packed."""
+    headers = {"Accept-Encoding": "identity"}
+    return httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False, headers=headers)
 
 
 def _addresses(wanted: Wanted, services: Services) -> Iterator[tuple[str, dict[str, str]]]:
@@ -109,14 +118,17 @@ def _addresses(wanted: Wanted, services: Services) -> Iterator[tuple[str, dict[s
     yield f"{base}/crl", {}
 
 
-def _asked(client: httpx.Client, address: str, parameters: dict[str, str]) -> Iterator[bytes]:
+def _asked(client: httpx.Client, address: str, parameters: dict[str, str], seconds: float) -> Iterator[bytes]:
+    end = time.monotonic() + seconds
     try:
         with client.stream("GET", address, params=parameters) as answer:
             content = b""
-            for chunk in answer.iter_bytes():
+            for chunk in answer.iter_raw():  # as it came: what unpacks could grow without limit
                 content += chunk
                 if len(content) > ANSWER_MAX_BYTES:
                     raise _unavailable(address, "its answer is too long")
+                if time.monotonic() > end:
+                    raise _unavailable(address, "its answer takes too long")
     except httpx.InvalidURL:
         raise _unavailable(address, "it is no address") from None
     except httpx.HTTPError as failure:

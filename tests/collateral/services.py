@@ -2,8 +2,9 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote
 
@@ -14,11 +15,12 @@ Answer = tuple[int, bytes, dict[str, str]]
 
 
 class Served:
-    """Answers by path and query; ``asked`` is what came, in order."""
+    """Answers by path and query, with a pause before each byte; ``asked`` is what came, in order."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
         self.asked: list[str] = []
+        self.pause_seconds = 0.0
 
     def add(self, path: str, content: bytes, **headers: str) -> None:
         named = {name.replace("_", "-"): quote(value) for name, value in headers.items()}
@@ -69,9 +71,19 @@ def serving(served: Served) -> Iterator[str]:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
+            if "Content-Length" not in headers:
+                self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with suppress(OSError):  # who asked need not wait for the end
+                self._write(content)
+
+        def _write(self, content: bytes) -> None:
+            if not served.pause_seconds:
+                self.wfile.write(content)
+                return
+            for at in range(len(content)):
+                time.sleep(served.pause_seconds)
+                self.wfile.write(content[at : at + 1])
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

@@ -1,6 +1,8 @@
 """Collateral from a service to a verdict: fetched from a stand-in on loopback, packed, carried, used offline."""
 
+import gzip
 import json
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -19,7 +21,7 @@ from parties import collateral
 from parties.cli.application import app
 from parties.cli.collateral import EXPIRED, EXPIRES_SOON
 from parties.collateral import AmdKey, IntelPlatform, Services, fetch, wanted_for
-from tests.collateral.services import Served, amd_services, intel_services, serving
+from tests.collateral.services import Served, amd_services, answer, intel_services, serving
 from tests.evidence.intel_forge import END, FMSPC, NEXT, NOW, IntelForge, enclave_report, pem, td_report
 from tests.evidence.snp_forge import NOW as SNP_NOW
 from tests.evidence.snp_forge import YEAR, SnpForge
@@ -93,6 +95,47 @@ def test_a_service_that_does_not_answer_rightly_is_unavailable(spoiled: Any, cli
     served.answers["/tdx/certification/v4/qe/identity"] = spoiled
     with pytest.raises(Unavailable):
         fetched(served, PLATFORM, client)
+
+
+IDENTITY = "/tdx/certification/v4/qe/identity"
+
+
+def test_an_answer_that_ends_before_its_length_is_unavailable(client: httpx.Client) -> None:
+    served = intel_services(INTEL, FMSPC.hex())
+    status, content, headers = served.answers[IDENTITY]
+    served.answers[IDENTITY] = (status, content, headers | {"Content-Length": str(len(content) + 1)})
+    with pytest.raises(Unavailable, match="RemoteProtocolError"):
+        fetched(served, PLATFORM, client)
+
+
+def test_an_answer_that_trickles_is_given_up(client: httpx.Client) -> None:
+    served = intel_services(INTEL, FMSPC.hex())
+    served.pause_seconds = 0.05
+    with serving(served) as address, pytest.raises(Unavailable, match="takes too long"):
+        fetch(PLATFORM, Services(address, None, address), client, answer_seconds=0.1)
+
+
+def test_nothing_that_a_service_packed_is_unpacked(client: httpx.Client) -> None:
+    served = intel_services(INTEL, FMSPC.hex())
+    bomb = gzip.compress(bytes(64 << 20))
+    served.answers[IDENTITY] = (200, bomb, {"Content-Encoding": "gzip"})
+    tracemalloc.start()
+    found = fetched(served, PLATFORM, client)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+    with pytest.raises(Malformed):
+        pack(found, at=NOW)
+
+
+def test_an_answer_about_another_machine_is_told_by_verification(client: httpx.Client) -> None:
+    served = intel_services(INTEL, FMSPC.hex())
+    other = INTEL.collateral(tcb_info=INTEL.tcb_info(fmspc="112233445566"))
+    path = f"/tdx/certification/v4/tcb?fmspc={FMSPC.hex().upper()}"
+    served.answers[path] = (200, answer("tcbInfo", json.loads(other), "tcb_info"), served.answers[path][2])
+    raw = pack(fetched(served, PLATFORM, client), at=NOW)
+    verdict = examine(QUOTE, at=NOW, endorsements=[raw], roots=[INTEL.root_certificate()])
+    assert [check.name for check in verdict.checks if not check.passed] == ["tcb_info_platform"]
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1", "http://", "nothing"])
