@@ -24,8 +24,8 @@ def pem_of(key: AnyKey) -> bytes:
 
 
 def authority_certificate(
-    key: AnyKey, *, ends: datetime = NOW + YEAR, signs: bool = True, issuer: tuple[str, AnyKey] | None = None,
-    name: str = "Operator",
+    key: AnyKey, *, begins: datetime = NOW - YEAR, ends: datetime = NOW + YEAR, signs: bool = True,
+    issuer: tuple[str, AnyKey] | None = None, name: str = "Operator",
 ) -> bytes:  # fmt: skip
     """Make the certificate (PEM) of an authority, its own root or below ``issuer``."""
     above, by = issuer or (name, key)
@@ -34,7 +34,7 @@ def authority_certificate(
         data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
     )  # fmt: skip
     built = (
-        x509.CertificateBuilder(_name(above), _name(name), key.public_key(), 9, NOW - YEAR, ends)
+        x509.CertificateBuilder(_name(above), _name(name), key.public_key(), 9, begins, ends)
         .add_extension(x509.BasicConstraints(ca=signs, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

@@ -1,24 +1,27 @@
 """A steward certifies a keep that its operator's policy names, for the operator's names, and nobody else."""
 
 import os
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from mpc.errors import Malformed, Misconfigured, Refusal
 from mpc.evidence.checks import NotBelieved, NotWanted
 from mpc.evidence.der import SEQUENCE, read_element, sequence_of
+from mpc.evidence.enarx.policy import parse_policy
 from mpc.evidence.snp import PINNED
 from mpc.steward import BUNDLE, PKCS10, Authority, Steward
 from mpc.steward.authority import check_endorsements
 from tests.evidence.enarx_forge import request, snp_request, spki_of
 from tests.evidence.snp_forge import NOW, SnpForge, ec_key, rsa_key
 from tests.steward.operators import FORGE, OPERATOR, authority_certificate, pem_of, steward
+from tests.vectors import named, needs_vectors, read
 
 
 def keep(**changed: Any) -> bytes:
@@ -183,3 +186,26 @@ def test_an_endorsement_that_nobody_uses_does_not_start() -> None:
     check_endorsements([FORGE.crl(), SnpForge("Genoa").issuer])
     with pytest.raises(Misconfigured):
         check_endorsements([b"junk"])
+
+
+@needs_vectors
+def test_a_real_keep_gets_its_certificate_at_its_time_under_the_policy_that_stewards_are_given() -> None:
+    entry = named("enarx-milan-crl")
+    at = datetime.fromisoformat(entry["verify_at"])
+    wanted = parse_policy(read("enarx/steward.toml"))
+    key = ec_key("operator", ec.SECP256R1)
+    certificate = authority_certificate(key, begins=at - timedelta(days=1), ends=at + timedelta(days=365))
+    chain = read(entry["endorsements"][0])
+    real = Steward(Authority.load(pem_of(key), certificate), wanted, (chain,), ("keep.example",))
+    request = read(entry["file"])
+    answered, (issued,) = real.answer(PKCS10, request, at=at, random=os.urandom)
+    _, leaf = path_of(answered)
+    assert leaf.public_key() == x509.load_der_x509_csr(request).public_key()
+    assert issued.claims.measurements["measurement"].hex() == entry["expect"]["measurement"]
+    assert issued.not_after <= at + timedelta(days=28)
+    with pytest.raises(Refusal, match="expired"):
+        real.answer(PKCS10, request, at=at + timedelta(days=4000), random=os.urandom)
+    for changed in ({"hash": ("11" * 48,)}, {"id_key_digest": ("11" * 48,)}, {"abi": ">=9.0"}):
+        other = wanted.model_copy(update={"snp": wanted.snp.model_copy(update=changed)})
+        with pytest.raises(Refusal):
+            replace(real, policy=other).answer(PKCS10, request, at=at, random=os.urandom)
