@@ -60,12 +60,13 @@ ATTESTERS: Mapping[str, str] = MappingProxyType({
 
 
 def choose(name: str, settings: Settings | None = None) -> Attester:
-    """Return the attester called ``name``, or raise ``Misconfigured``."""
-    if name not in ATTESTERS:
+    """Return the attester called ``name`` (hyphens will do for underscores), or raise ``Misconfigured``."""
+    module = ATTESTERS.get(name.replace("-", "_"))
+    if module is None:
         raise Misconfigured(
             "attester.unknown", "there is no such attester", why="the name is not among those that this version has",
             remedy="choose one of those expected", field="attester",
             expected=" or ".join(ATTESTERS), found=repr(name[:64]),
         )  # fmt: skip
-    start = cast("Callable[[Settings], Attester]", import_module(ATTESTERS[name]).start)
+    start = cast("Callable[[Settings], Attester]", import_module(module).start)
     return start(settings or Settings())

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import struct
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -184,3 +185,12 @@ class StandInNsm(Machine):
 def extended(register: bytes, digest: bytes) -> bytes:
     assert len(digest) == 48
     return hashlib.sha384(register + digest).digest()
+
+
+def certificate_table(*entries: tuple[str, bytes]) -> bytes:
+    """Spell a certificate table as the host hands it to an SEV-SNP guest (GHCB specification, 4.1.8.1)."""
+    at, head, body = 24 * (len(entries) + 1), b"", b""
+    for guid, certificate in entries:
+        head += uuid.UUID(guid).bytes + struct.pack("<2I", at + len(body), len(certificate))
+        body += certificate
+    return head + bytes(24) + body

@@ -2,8 +2,6 @@
 
 import ctypes
 import errno
-import struct
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,15 @@ from mpc.canonical import sha256
 from mpc.errors import Misconfigured, OutOfOrder, Refusal, Unavailable
 from mpc.evidence.binding import VERSION, Transcript, parse_transcript
 from mpc.evidence.formats import parse_and_verify
-from tests.attesters.stand_ins import Machine, StandInGramine, StandInNsm, StandInOcclum, StandInTsm, refused
+from tests.attesters.stand_ins import (
+    Machine,
+    StandInGramine,
+    StandInNsm,
+    StandInOcclum,
+    StandInTsm,
+    certificate_table,
+    refused,
+)
 from tests.evidence.intel_forge import NOW as INTEL_NOW
 from tests.evidence.intel_forge import IntelForge, enclave_report, td_report
 from tests.evidence.nitro.nitro_forge import NOW as NITRO_NOW
@@ -49,16 +55,7 @@ def document(data: bytes) -> bytes:
     return AWS.document(AWS.payload(root=AWS_ROOT, user_data=data, nonce=None, public_key=None))
 
 
-def table(*entries: tuple[str, bytes]) -> bytes:
-    """Spell a certificate table as the host hands it to an SEV-SNP guest (GHCB specification, 4.1.8.1)."""
-    at, head, body = 24 * (len(entries) + 1), b"", b""
-    for guid, certificate in entries:
-        head += uuid.UUID(guid).bytes + struct.pack("<2I", at + len(body), len(certificate))
-        body += certificate
-    return head + bytes(24) + body
-
-
-AMD_TABLE = table(
+AMD_TABLE = certificate_table(
     ("63da758d-e664-4564-adc5-f4b93be8accd", AMD.leaf),
     ("4ab7b379-bbac-4fe4-a02f-05aef327c782", AMD.issuer),
     ("c0b406a4-a803-4952-9743-3fb6014cd0ae", AMD.root),

@@ -65,6 +65,7 @@ class SnpForge:
     root_name: str = "ark"
     issuer_name: str | None = None
     issuer_serial: int = 0x10001
+    root_ends: datetime = NOW + YEAR
     issuer_ends: datetime = NOW + YEAR
     leaf_begins: datetime = NOW - YEAR
     leaf_ends: datetime = NOW + YEAR
@@ -80,7 +81,7 @@ class SnpForge:
     def root(self) -> bytes:
         name = f"ARK-{self.product}"
         key = rsa_key(self.root_name)
-        return self._certified(name, key.public_key(), name, key, authority=True, ends=NOW + YEAR, serial=0x10000)
+        return self._certified(name, key.public_key(), name, key, authority=True, ends=self.root_ends, serial=0x10000)
 
     @property
     def issuer(self) -> bytes:
