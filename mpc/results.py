@@ -70,8 +70,9 @@ class ModelSize:
 
     ``freedom`` are the residual degrees of freedom. ``smallest_level`` counts the subjects in the smallest level of any
     category, boolean or binary outcome of the model, ``events`` the rows with the event (of a binary outcome: the rarer
-    value); None where the model has neither. ``without[p]`` is the size after party ``p``'s rows are taken away, and
-    itself has no ``without``.
+    value); None where the model has neither. ``leverage`` is the largest part that one subject may have in a
+    combination of the coefficients, the sum of its rows' leverages; None where nobody looked. ``without[p]`` is the
+    size after party ``p``'s rows are taken away, and itself has no ``without``.
     """
 
     parameters: int
@@ -80,6 +81,7 @@ class ModelSize:
     freedom: int
     smallest_level: int | None = None
     events: int | None = None
+    leverage: float | None = None
     without: Mapping[str, "ModelSize"] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -199,7 +201,8 @@ def _plain(table: RawTable) -> list[Any]:
 
 def _plain_model(model: ModelSize) -> list[Any]:
     counts = [model.parameters, model.observations, model.subjects, model.freedom, model.smallest_level, model.events]
-    return [*counts, {party: _plain_model(left) for party, left in model.without.items()}]
+    leverage = None if model.leverage is None else _packed_floats(np.array([model.leverage]))
+    return [*counts, leverage, {party: _plain_model(left) for party, left in model.without.items()}]
 
 
 def _plain_largest(largest: Largest) -> list[Any]:
@@ -267,6 +270,8 @@ def _check_model(model: ModelSize) -> None:
     counts += [count for count in (model.smallest_level, model.events) if count is not None]
     if min(counts) < 0 or any(left.without for left in model.without.values()):
         raise _malformed("models")
+    if model.leverage is not None and not model.leverage >= 0:
+        raise _malformed("models")
     for left in model.without.values():
         if left.observations > model.observations or left.subjects > model.subjects:
             raise _malformed("models")
@@ -327,10 +332,12 @@ def _read_model(plain: object) -> ModelSize:
             int() as freedom,
             None | int() as smallest,
             None | int() as events,
+            leverage,
             dict() as without,
         ]:
             left = {_text(party): _read_model(one) for party, one in without.items()}
-            return ModelSize(parameters, observations, subjects, freedom, smallest, events, left)
+            share = None if leverage is None else float(_unpacked_floats(leverage, 1)[0])
+            return ModelSize(parameters, observations, subjects, freedom, smallest, events, share, left)
         case _:
             raise _malformed("models")
 

@@ -190,6 +190,7 @@ _METHOD_RULES = (
     "as many subjects lie on either side of a quantile, and have the event or leave at a step of a survival curve",
     "a model has at least 10 residual degrees of freedom and as many subjects in each level of a category",
     "a model has parameters for at most 33 % of its rows and of its events",
+    "in a model no subject has more than 90 % of the weight in any combination of its coefficients",
     "a concentration is told only where no two subjects make up more than 90 % of the whole",
 )
 """What holds for statistical methods whatever the owners ask; the numbers are those of the disclosure rules."""

@@ -36,8 +36,8 @@ def withheld(release: Release) -> dict[tuple[str, str], int]:
 
 def test_every_rule_says_what_it_guarantees_and_what_to_change() -> None:
     assert [rule.name for rule in RULES] == [
-        "coverage", "quantiles", "steps", "models", "dominance", "threshold", "coalition", "zeros", "complements",
-        "companions", "complementary", "tests",
+        "coverage", "quantiles", "steps", "models", "leverage", "dominance", "threshold", "coalition", "zeros",
+        "complements", "companions", "complementary", "tests",
     ]  # fmt: skip
     assert all(rule.guarantees.endswith(".") and rule.remedy and rule.check for rule in RULES)
 

@@ -11,14 +11,15 @@ import pytest
 from mpc.contract.explain import _METHOD_RULES
 from mpc.disclosure import Release, control
 from mpc.disclosure.release import STATBARNS
-from mpc.disclosure.rules import RULES, dominance, models
+from mpc.disclosure.rules import RULES, dominance, leverage, models
 from mpc.disclosure.rules.coverage import COVERED, SIZED, WEIGHED
 from mpc.results import Contributors, Largest, Measure, MeasureKind, ModelSize, RawResult, RawTable
 
 Make = Callable[..., Any]
 BY_NAME = {rule.name: rule for rule in RULES}
 BEHIND = Contributors("person", np.array([100]), {"north": np.array([50]), "south": np.array([50])})
-LARGE = ModelSize(5, 200, 200, 195, 40, 60, {p: ModelSize(5, 100, 100, 95, 20, 30) for p in ("north", "south")})
+REST = ModelSize(5, 100, 100, 95, 20, 30, 0.2)
+LARGE = ModelSize(5, 200, 200, 195, 40, 60, 0.1, {"north": REST, "south": REST})
 EVEN = Largest("subject", np.array([100.0]), np.array([20.0]), np.array([15.0]))
 
 
@@ -86,6 +87,22 @@ def test_models(rules: Make, small: dict[str, Any]) -> None:
     assert release.tables[0].data.column("x").to_pylist() in ([None], [])
 
 
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"leverage": 0.9}, True), ({"leverage": 0.91}, False), ({"leverage": float("inf")}, False),
+        ({"leverage": None}, False), ({"without": {"north": replace(REST, leverage=0.91)}}, False),
+        ({"without": {"north": replace(REST, leverage=None)}}, False),
+    ],
+)  # fmt: skip
+def test_leverage(rules: Make, change: dict[str, Any], shown: bool) -> None:
+    assert BY_NAME["leverage"].guarantees == (
+        "In no combination of a released model's coefficients has one subject more than 0.90 of the weight."
+    )
+    release = control(RawResult((table("parameter", models=(replace(LARGE, **change),)),)), rules())
+    assert rules_of(release) == (set() if shown else {"leverage"})
+
+
 def test_a_model_for_each_row_is_withheld_by_row(rules: Make) -> None:
     made = RawTable(
         "t", ("g",), (Measure("x", "parameter", "x", extensive=False),), pa.table({"g": ["a", "b"], "x": [1.0, 2.0]}),
@@ -144,6 +161,7 @@ def test_the_numbers_of_the_rules_are_those_that_people_read() -> None:
     assert f"at least {models.FREEDOM_MIN} residual degrees of freedom" in told
     assert f"at most {models.PARAMETERS_A_THOUSAND_MAX / 10:g} % of its rows" in told
     assert f"more than {100 * dominance.NK_MAX:g} % of the whole" in told
+    assert f"no subject has more than {100 * leverage.LEVERAGE_MAX:g} % of the weight" in told
 
 
 def test_public_data_have_nobody_to_protect(rules: Make) -> None:

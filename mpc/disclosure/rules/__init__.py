@@ -4,6 +4,7 @@ coverage          what no rule speaks of stays inside
 quantiles         enough subjects on each side of a quantile
 steps             enough subjects at risk, with the event and leaving at each survival step
 models            enough observations, events and subjects a level for a model's parameters
+leverage          no subject that outweighs the others in a model
 dominance         no single contribution that makes up a magnitude
 threshold         enough distinct subjects in every domain
 coalition         also without any single party
@@ -21,6 +22,7 @@ from mpc.disclosure.rules import (
     coverage,
     dominance,
     hypothesis_tests,
+    leverage,
     models,
     quantiles,
     steps,
@@ -34,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     quantiles.RULE,
     steps.RULE,
     models.RULE,
+    leverage.RULE,
     dominance.RULE,
     threshold.RULE,
     coalition.RULE,

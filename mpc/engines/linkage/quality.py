@@ -81,6 +81,7 @@ def _of_both(one: RawTable, other: RawTable, beside: Behind, names: tuple[str, s
     return replace(
         one, measures=tuple(measures), data=pa.table(data), contributors=contributors,
         models=tuple(_weaker(*pair) for pair in zip(one.models, other.models, strict=True)),
+        largest={name: (*each, *other.largest.get(name, ())) for name, each in one.largest.items()},
         public=one.public and other.public,
     )  # fmt: skip
 
@@ -152,6 +153,8 @@ def _weaker(one: ModelSize, other: ModelSize) -> ModelSize:
     without: Mapping[str, ModelSize] = {**other.without, **one.without}
     for party in set(one.without) & set(other.without):
         without = {**without, party: _weaker(one.without[party], other.without[party])}
+    known = one.leverage is not None and other.leverage is not None
     return replace(
-        one, subjects=min(one.subjects, other.subjects), smallest_level=min(levels, default=None), without=without
-    )
+        one, subjects=min(one.subjects, other.subjects), smallest_level=min(levels, default=None),
+        leverage=max(one.leverage or 0.0, other.leverage or 0.0) if known else None, without=without,
+    )  # fmt: skip

@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mpc.engines.statistics.covariates import Covariates
+from mpc.engines.statistics.cox_leverage import Spread, alike, at_maximum, leverages
 from mpc.engines.statistics.cox_sums import Information, Reader, Residuals, RiskSums, Step, information, step_of
 from mpc.engines.statistics.cox_tables import CoxFit, cox_tables
+from mpc.engines.statistics.leverage import Owners, some_left_out
 from mpc.engines.statistics.moments import Moments
 from mpc.engines.statistics.passes import PARTY, Computed, Fold, Folded, KeyedFold, Pass
 from mpc.engines.statistics.risk_sets import RiskSets
@@ -66,6 +68,7 @@ class Cox:
         )  # fmt: skip
         self._cells = SubjectsInCells(tuple(factor.column for factor in formula.factors), dataset, self._read)
         self._fit = CoxFit(self._covariates, confidence=float(arguments["confidence"][0]))
+        self._search = _Search()
         self._then: Next = self._counted
 
     def first(self) -> Pass:
@@ -105,7 +108,6 @@ class Cox:
         self._time = _transformed(self._sets, together.get(0, Times.of_nobody()), transform)
         if not len(self._sets) or not len(self._fit.kept):
             return self._finished("nothing")
-        self._search = _Search()
         self._restrict(self._fit.kept)
         return self._summing(np.zeros(len(self._fit.kept)))
 
@@ -165,7 +167,7 @@ class Cox:
         clusters, columns = self._clusters()
         return self._scan(lambda: Residuals(self._reader, step, clusters), self._clustered, *columns)
 
-    def _clustered(self, folded: Folded) -> RawResult:
+    def _clustered(self, folded: Folded) -> Pass | RawResult:
         self._fit.robust(*folded.accumulator.products())
         return self._finished(None)
 
@@ -186,8 +188,31 @@ class Cox:
 
         return named, (subject.column, PARTY)
 
-    def _finished(self, problem: str | None) -> RawResult:
-        return cox_tables(self._fit, problem)
+    def _finished(self, problem: str | None) -> Pass | RawResult:
+        """Return the scans for leverages, where something may have been estimated, else the tables."""
+        self._problem = problem
+        step, subject = self._search.step, self._dataset.subject.column
+        if problem == "nothing" or subject is None:
+            self._fit.leverages = dict.fromkeys(self._some_left_out(), 0.0)
+            return cox_tables(self._fit, problem)
+        if problem is None and step is not None:
+            self._weights_of = at_maximum(self._reader, step)
+        else:
+            self._weights_of = alike(self._covariates.only(self._fit.kept))
+        read, columns = self._weights_of, len(self._fit.kept)
+        return self._scan(lambda: Spread(read, columns), self._spread, PARTY)
+
+    def _spread(self, folded: Folded) -> Pass:
+        models = [folded.accumulator.weighed(owners) for owners in self._some_left_out()]
+        more = (PARTY, *filter(None, (self._dataset.subject.column,)))
+        return self._scan(lambda: leverages(models, self._dataset, self._weights_of), self._leveraged, *more)
+
+    def _leveraged(self, folded: Folded) -> RawResult:
+        self._fit.leverages = dict(zip(self._some_left_out(), folded.accumulator.largest(), strict=True))
+        return cox_tables(self._fit, self._problem)
+
+    def _some_left_out(self) -> list[Owners]:
+        return some_left_out(self._dataset.owners)
 
 
 @dataclass

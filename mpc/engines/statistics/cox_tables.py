@@ -10,6 +10,7 @@ import pyarrow as pa
 from mpc.engines.statistics.covariates import Covariates
 from mpc.engines.statistics.cox_sums import Step
 from mpc.engines.statistics.distributions import chi_square_p, normal_bound, normal_p
+from mpc.engines.statistics.leverage import Told
 from mpc.engines.statistics.passes import Folded
 from mpc.engines.statistics.subjects_in_cells import SubjectsInCells
 from mpc.engines.statistics.tables import Cells, count, figure, subjects, tidy
@@ -42,6 +43,7 @@ class CoxFit:
     variance: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     figures: dict[str, float] = field(default_factory=dict)
     tests: dict[str, tuple[float, int]] = field(default_factory=dict)
+    leverages: Told = field(default_factory=dict)
     _null: tuple[float, float] = (np.nan, np.nan)
 
     def observed(self, folded: Folded, cells: SubjectsInCells, events: Mapping[str, int]) -> None:
@@ -121,8 +123,9 @@ class CoxFit:
         # Subjects with the event, too, are a group of the model.
         levels = [n for n in (*counts[1:], *(int(each[0]) for each in happened)) if n]
         return ModelSize(
-            len(self.kept), observations, counts[0], events - len(self.kept), min(levels, default=None), events
-        )
+            len(self.kept), observations, counts[0], events - len(self.kept), min(levels, default=None), events,
+            self.leverages.get(tuple(rows)),
+        )  # fmt: skip
 
 
 def cox_tables(fit: CoxFit, problem: str | None) -> RawResult:

@@ -1,7 +1,7 @@
 """What every regression shares: whose rows each of its models is fitted to, its passes, and on how much it rests."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from mpc.engines.statistics.centring import values
 from mpc.engines.statistics.contributors import Split
 from mpc.engines.statistics.design import Groups
+from mpc.engines.statistics.leverage import Leverages, Told, Weighed
 from mpc.engines.statistics.passes import PARTY, Folded, KeyedFold, Pass
 from mpc.engines.statistics.tables import Behind
 from mpc.questions.statistics import CheckedStatistics
@@ -89,18 +90,37 @@ class Study:
         """Every column that the passes read, once."""
         return tuple(dict.fromkeys((*self.formula.columns, *self._extra)))
 
-    def reading(self, fold: Any, *, counted: bool = False, split: Split | None = None) -> Pass:  # noqa: ANN401 - any fold, started by its plan
+    def reading(
+        self,
+        fold: Any,  # noqa: ANN401 - any fold, started by its plan
+        *,
+        counted: bool = False,
+        split: Split | None = None,
+        more: tuple[str, ...] = (),
+    ) -> Pass:
         """Return a pass of ``fold`` over the rows that miss nothing, keyed by party and factors.
 
-        Where rows are ``counted``, those of a binary outcome are counted apart by it, or as ``split`` has it.
+        Where rows are ``counted``, those of a binary outcome are counted apart by it, or as ``split`` has it. The fold
+        is handed what the model reads, and ``more`` columns.
         """
         keys = tuple(dict.fromkeys((PARTY, *(factor.column for factor in self.formula.factors))))
         if self._binary and split is None:
             split = Split(2, self._outcome, (self.formula.response.column,))
         return Pass(
-            KeyedFold(keys, fold), self.read, self.read, (None,) if counted else (),
+            KeyedFold(keys, fold), (*self.read, *more), self.read, (None,) if counted else (),
             split={None: split} if counted and split is not None else {},
         )  # fmt: skip
+
+    def weighing(self, models: Sequence[Weighed], read: Callable[[pa.RecordBatch, Codes], Iterator[Any]]) -> Pass:
+        """Return the pass for the leverages of subjects in ``models`` of rows as ``read`` gives them."""
+
+        def owner(_batch: pa.RecordBatch, codes: Codes) -> str:
+            return self.party(codes)
+
+        subject = self.dataset.subject.column
+        return self.reading(
+            lambda: Leverages(models, self.dataset, read, owner), more=() if subject is None else (subject,)
+        )
 
     def _outcome(self, batch: pa.RecordBatch, _codes: Codes) -> Codes:
         return response(batch, self.formula.response, self.dataset).astype(np.int64)
@@ -141,16 +161,19 @@ class Study:
             numbers[theirs & self.groups.inside(codes, cell)] = number
         return np.repeat(numbers, 2) if self._binary else numbers
 
-    def size(self, folded: Folded, fit: Fit, parameters: int, events: Mapping[str, int] | None) -> ModelSize:
+    def size(
+        self, folded: Folded, fit: Fit, parameters: int, events: Mapping[str, int] | None, told: Told
+    ) -> ModelSize:
         """Return on how much a model with so many ``parameters`` rests. ``events`` are rows with the event by owner."""
-        whole = self._size(folded, fit.owners, parameters, events)
+
+        def over(owners: tuple[str, ...]) -> ModelSize:
+            leverage = 0.0 if folded.tallies.is_public else told.get(owners)
+            return replace(self._size(folded, owners, parameters, events), leverage=leverage)
+
         if len(fit.owners) == 1:
-            return whole
-        left = {
-            owner: self._size(folded, tuple(one for one in fit.owners if one != owner), parameters, events)
-            for owner in fit.owners
-        }
-        return replace(whole, without=left)
+            return over(fit.owners)
+        left = {owner: over(tuple(one for one in fit.owners if one != owner)) for owner in fit.owners}
+        return replace(over(fit.owners), without=left)
 
     def _size(
         self, folded: Folded, owners: Sequence[str], parameters: int, events: Mapping[str, int] | None
@@ -191,8 +214,10 @@ def weakest(sizes: Sequence[ModelSize]) -> ModelSize:
     every = [*sizes, *(left for size in sizes for left in size.without.values())]
     levels = [each.smallest_level for each in every if each.smallest_level is not None]
     events = [each.events for each in every if each.events is not None]
+    leverages = [each.leverage for each in every]
     return ModelSize(
         max(each.parameters for each in every), min(each.observations for each in every),
         min(each.subjects for each in every), min(each.freedom for each in every),
         min(levels, default=None), min(events, default=None),
+        None if None in leverages else max(each for each in leverages if each is not None),
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Regressions by maximum likelihood: extents, collinearity, a first step, then a fold a step for all models at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from math import log, nan
 
@@ -12,11 +12,13 @@ from mpc.engines.statistics.centring import Extents, expansion, movable, uncentr
 from mpc.engines.statistics.design import Design
 from mpc.engines.statistics.fits import Fit, Study, response
 from mpc.engines.statistics.gram import not_finite
+from mpc.engines.statistics.leverage import Leverages, Owners, Weighed, root_of, some_left_out, squared
 from mpc.engines.statistics.likelihoods import Likelihood, Logistic, NegativeBinomial, Poisson
-from mpc.engines.statistics.linear import COLLINEAR, Grams, exact_grams, grams, raw, solutions
+from mpc.engines.statistics.linear import COLLINEAR, Grams, exact_grams, grams, raw
 from mpc.engines.statistics.model_tables import Estimates, Note, Tables
-from mpc.engines.statistics.newton import Climb, Steps, dispersion
+from mpc.engines.statistics.newton import CHUNK_ROWS, Climb, Steps, dispersion
 from mpc.engines.statistics.passes import Codes, Fold, Folded, Pass
+from mpc.engines.statistics.solutions import Matrices, solutions
 from mpc.engines.statistics.starts import PLAIN, PartySums, Starts, started
 from mpc.questions.statistics import CheckedStatistics
 from mpc.results import RawResult
@@ -36,6 +38,8 @@ class Generalised:
         self._kept: dict[Fit, tuple[int, ...]] = {}
         self._starts: Starts | None = None
         self._climbs: dict[Fit, Climb] = {}
+        self._weighed: list[tuple[Fit, Owners]] = []
+        self._leverages: dict[Fit, dict[Owners, float]] = {}
 
     def first(self) -> Pass:
         """Return the pass for extents."""
@@ -49,12 +53,17 @@ class Generalised:
         gathered = folded.accumulator
         if isinstance(gathered, Extents):
             return self._columns_pass(gathered)
+        if isinstance(gathered, Leverages):
+            for (fit, owners), part in zip(self._weighed, gathered.largest(), strict=True):
+                self._leverages.setdefault(fit, {})[owners] = part
+            return self._tables()
         if isinstance(gathered, Grams):
             self._counted = self._counted or folded
             found = solutions(self._study, gathered.of)
             if not all(each.is_full_rank for each in found.values()):
                 return exact_grams(self._study, self._with_response, counted=False)
             self._kept = {fit: tuple(fit.columns[i] for i in each.solution.kept) for fit, each in found.items()}
+            self._matrices = Matrices(self._study, gathered.of)
             size = len(self._study.columns)
             return self._study.reading(lambda: Starts(self._rows, self._study.party, self._likelihood, size))
         if isinstance(gathered, Starts):
@@ -63,12 +72,35 @@ class Generalised:
                 fit: started(gathered.over(fit), self._kept[fit], self._likelihood) for fit in self._study.fits
             }
         elif isinstance(gathered, Steps):
-            for fit, sums in gathered.of.items():
-                self._climbs[fit].advance(sums)
+            for fit, parties in gathered.of.items():
+                self._climbs[fit].advance(parties)
         places = {fit: climb.place for fit, climb in self._climbs.items() if climb.end is None}
         if places:
             return self._study.reading(lambda: Steps(self._rows, self._study.party, places))
-        return self._tables()
+        return self._weighing()
+
+    def _weighing(self) -> Pass | RawResult:
+        """Return the pass for leverages, or the tables if nobody is to be protected."""
+        if self._counted is None or self._counted.tallies.is_public:
+            return self._tables()
+        self._weighed = [(fit, owners) for fit in self._study.fits for owners in some_left_out(fit.owners)]
+        models = [Weighed(owners, self._weights(fit, owners)) for fit, owners in self._weighed]
+        return self._study.weighing(models, self._parts)
+
+    def _weights(self, fit: Fit, owners: Owners) -> Callable[[tuple[Floats, Floats, Floats]], Floats]:
+        """Return what gives rows their leverage: at the maximum, or where there is none, as in least squares."""
+        climb, kept = self._climbs[fit], list(self._kept[fit])
+        if climb.end == "maximum":
+            parts = [climb.parties[owner].hessian for owner in owners if owner in climb.parties]
+            root = root_of(sum(parts, np.zeros((len(kept), len(kept)))))
+            return lambda rows: climb.place.curvature(*rows) * squared(rows[0][:, kept], root)
+        gram = np.array(self._matrices.over(owners), np.float64)[:-1, :-1]
+        plain = root_of(gram[np.ix_(kept, kept)])
+        return lambda rows: squared(rows[0][:, kept], plain)
+
+    def _parts(self, batch: pa.RecordBatch, codes: Codes) -> Iterator[tuple[Floats, Floats, Floats]]:
+        for start in range(0, batch.num_rows, CHUNK_ROWS):
+            yield self._rows(batch.slice(start, CHUNK_ROWS), codes[start : start + CHUNK_ROWS])
 
     def _columns_pass(self, extents: Extents) -> Pass:
         can_move = movable(self._study.columns)
@@ -116,8 +148,9 @@ class Generalised:
             if self._likelihood.dispersed:
                 extra = {"dispersion": dispersion(climb)}
         parameters = len(kept) + self._likelihood.dispersed
+        rests_on = self._study.size(folded, fit, parameters, positive, self._leverages.get(fit, {}))
         return Estimates(
-            fit, estimate, error, None, self._study.size(folded, fit, parameters, positive),
+            fit, estimate, error, None, rests_on,
             self._figures(climb, sums, parameters), self._notes(fit, climb), self._likelihood.ratio, extra,
         )  # fmt: skip
 

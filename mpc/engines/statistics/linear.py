@@ -8,11 +8,12 @@ values (see ``centring``). Matrices of parties add up and subtract without round
 party and without each come out of one reading.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from functools import partial
+from itertools import chain
 from math import log, nan, pi
 from typing import Generic, TypeVar
 
@@ -24,14 +25,16 @@ from mpc.engines.statistics.centring import Extents, expansion, movable, multipl
 from mpc.engines.statistics.design import Design
 from mpc.engines.statistics.distributions import f_p
 from mpc.engines.statistics.fits import Fit, Study
-from mpc.engines.statistics.gram import Gram, Rationals, not_finite
+from mpc.engines.statistics.gram import Gram, not_finite
+from mpc.engines.statistics.leverage import Leverages, Owners, some_left_out
 from mpc.engines.statistics.model_tables import Estimates, Note, Tables
 from mpc.engines.statistics.passes import Codes, Fold, Folded, Pass
 from mpc.engines.statistics.residuals import Residuals
 from mpc.engines.statistics.residuals import table as residuals_table
 from mpc.engines.statistics.robust import Meat, Meats, sandwich
-from mpc.engines.statistics.rounded_gram import Reach, RoundedGram, reach
-from mpc.engines.statistics.sweep import DIGITS, Solution, decimal, solve
+from mpc.engines.statistics.rounded_gram import RoundedGram
+from mpc.engines.statistics.solutions import solutions, weighed
+from mpc.engines.statistics.sweep import DIGITS, Solution, decimal
 from mpc.questions.statistics import CheckedStatistics
 from mpc.questions.statistics.formula import Variable
 from mpc.results import RawResult
@@ -49,10 +52,6 @@ _EXACT = Decimal(2) ** -90
 
 _FEW_ROWS = 1 << 16
 """Up to so many, rows are always read without rounding: it takes no time."""
-_UNSEEN = Reach(estimates=5e-10, variances=1e-11)
-"""What rounding may do to a result: half a billionth of a standard error, and a variance's eleventh digit."""
-_CERTAIN = 2.0**-10
-"""Rounding that moves an inverse by no more than this part of it hides no collinear column."""
 
 
 class Grams(Generic[Kind]):
@@ -110,6 +109,8 @@ class Linear:
         self._design = Design(self._study.columns, self._study.groups, self._centres)
         self._counted: Folded | None = None
         self._solved: list[_Solved] = []
+        self._leverages: dict[Owners, float] = {}
+        self._weighed: list[Owners] = []
         self._meats: Mapping[Fit, Floats] = {}
 
     def first(self) -> Pass:
@@ -137,6 +138,8 @@ class Linear:
             return grams(self._study, self._rows, centred=self._weights is None)
         if isinstance(folded.accumulator, Grams):
             return self._with_grams(folded)
+        if isinstance(folded.accumulator, Leverages):
+            return self._robust(zip(self._weighed, folded.accumulator.largest(), strict=True))
         if isinstance(folded.accumulator, Meats):
             self._meats = folded.accumulator.of
             return self._shown()
@@ -153,6 +156,20 @@ class Linear:
         for fit, each in found.items():
             columns = tuple(fit.columns[i] for i in each.solution.kept)
             self._solved.append(_Solved(fit, each.solution, columns, each.rows))
+        if self._counted.tallies.is_public:
+            return self._robust([])
+        owners = dict.fromkeys(chain.from_iterable(some_left_out(fit.owners) for fit in found))
+        self._leverages, models = weighed(self._study, folded.accumulator.of, owners)
+        self._weighed = [each.owners for each in models]
+        return self._study.weighing(models, self._parts) if models else self._robust([])
+
+    def _parts(self, batch: pa.RecordBatch, codes: Codes) -> Iterator[Floats]:
+        for start in range(0, batch.num_rows, _CHUNK_ROWS):
+            yield self._rows(batch.slice(start, _CHUNK_ROWS), codes[start : start + _CHUNK_ROWS])
+
+    def _robust(self, told: Iterable[tuple[Owners, float]]) -> Pass | RawResult:
+        """Return the pass for robust errors if they are asked for, else what follows; leverages are told by then."""
+        self._leverages |= told
         if self._errors == "classical":
             return self._shown()
         meats = {each.fit: Meat(each.columns, each.solution, leverage=self._errors == "HC3") for each in self._solved}
@@ -205,7 +222,7 @@ class Linear:
                 notes.append(Note(_LEVERAGE))
             estimate, error = self._raw(solved, covariance)
             figures = self._figures(solved, freedom, mean_square)
-        size = self._study.size(folded, solved.fit, len(solved.columns), None)
+        size = self._study.size(folded, solved.fit, len(solved.columns), None, self._leverages)
         return Estimates(solved.fit, estimate, error, freedom, size, figures, tuple(notes))
 
     def _raw(self, solved: _Solved, covariance: list[list[Fraction]] | None) -> tuple[Floats, Floats]:
@@ -261,31 +278,6 @@ class Linear:
         }
 
 
-@dataclass(frozen=True)
-class Solved:
-    """Least squares of one model, how many rows it rests on, and what rounding can do to it; None if it is exact."""
-
-    solution: Solution
-    rows: int
-    reach: Reach | None
-
-    @property
-    def is_rounded(self) -> bool:
-        """Whether the Gram matrix was in doubles."""
-        return self.reach is not None
-
-    @property
-    def is_unseen(self) -> bool:
-        """Whether rounding does not show in estimates and their errors."""
-        found = self.reach
-        return found is None or (found.estimates <= _UNSEEN.estimates and found.variances <= _UNSEEN.variances)
-
-    @property
-    def is_full_rank(self) -> bool:
-        """Whether, rounding or not, no column is determined by others."""
-        return self.reach is None or self.reach.inverse <= _CERTAIN
-
-
 def grams(study: Study, rows: Rows, *, centred: bool) -> Pass:
     """Return the counted pass for Gram matrices in doubles, or for exact ones if there is no constant.
 
@@ -307,27 +299,6 @@ def exact_grams(study: Study, rows: Rows, *, counted: bool) -> Pass:
         return Grams(rows, study.party, partial(Gram, len(study.columns) + 1))
 
     return study.reading(start, counted=counted)
-
-
-def solutions(study: Study, parties: Mapping[str, Gram] | Mapping[str, RoundedGram]) -> dict[Fit, Solved]:
-    """Return least squares of the last column on the others, for every model of a study."""
-    size = len(study.columns) + 1
-    of = {party: gram.matrix() for party, gram in parties.items()}
-    whole = added([*of.values()], size)
-    found = {}
-    for fit in study.fits:
-        if fit.party is None:
-            gram = whole
-        elif fit.left_out:
-            gram = added([whole], size, less=of.get(fit.party))
-        else:
-            gram = of.get(fit.party) or added([], size)
-        solution = solve(gram, constant=study.formula.has_intercept)
-        own = [each for party, each in parties.items() if party in fit.owners]
-        rows = sum(each.rows for each in own)
-        rounded_ones = [each for each in own if isinstance(each, RoundedGram)]
-        found[fit] = Solved(solution, rows, reach(solution, gram, rounded_ones, rows) if rounded_ones else None)
-    return found
 
 
 def raw(
@@ -368,16 +339,6 @@ def rounded(value: Fraction, *, root: bool = False) -> float:
         if not root:
             return float(exact)
         return float(exact.sqrt()) if exact >= 0 else nan
-
-
-def added(grams: Sequence[Rationals], size: int, *, less: Rationals | None = None) -> Rationals:
-    """Return the sum of square matrices of ``size``, ``less`` another."""
-    total = [[Fraction(0)] * size for _ in range(size)]
-    for gram in grams:
-        total = [[a + b for a, b in zip(one, two, strict=True)] for one, two in zip(total, gram, strict=True)]
-    if less is not None:
-        total = [[a - b for a, b in zip(one, two, strict=True)] for one, two in zip(total, less, strict=True)]
-    return total
 
 
 COLLINEAR = (

@@ -78,6 +78,12 @@ class Place:
     step: Floats | None
     likelihood: Likelihood
 
+    def curvature(self, x: Floats, y: Floats, offset: Floats) -> Floats:
+        """Return what each row weighs in the information of the coefficients."""
+        x = x if len(self.columns) == x.shape[1] else x[:, list(self.columns)]
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return self.likelihood.point(y, x @ self.coefficients + offset, self.tau).curvature
+
     def gathered(self, x: Floats, y: Floats, offset: Floats) -> Sums:
         """Return the sums of rows."""
         x = x if len(self.columns) == x.shape[1] else x[:, list(self.columns)]
@@ -99,13 +105,13 @@ class Place:
 
 
 class Steps:
-    """One step of every model that is under way: a fold."""
+    """One step of every model that is under way, party by party: a fold."""
 
     def __init__(self, rows: Rows, party: Callable[[Codes], str], places: Mapping[Fit, Place]) -> None:
         self._rows = rows
         self._party = party
         self._places = places
-        self.of = {fit: Sums.none(len(place.columns)) for fit, place in places.items()}
+        self.of: dict[Fit, dict[str, Sums]] = {fit: {} for fit in places}
 
     def update(self, batch: pa.RecordBatch, codes: Codes, _groups: int) -> None:
         """Add the rows of ``batch``, all of one party, to the models that they are in."""
@@ -115,12 +121,16 @@ class Steps:
             party = self._party(own)
             for fit, place in self._places.items():
                 if party in fit.owners:
-                    self.of[fit].add(place.gathered(x, y, offset))
+                    self._sums(fit, party).add(place.gathered(x, y, offset))
 
     def merge(self, other: "Steps") -> None:
-        """Add model by model."""
-        for fit, sums in other.of.items():
-            self.of[fit].add(sums)
+        """Add model by model and party by party."""
+        for fit, parties in other.of.items():
+            for party, sums in parties.items():
+                self._sums(fit, party).add(sums)
+
+    def _sums(self, fit: Fit, party: str) -> Sums:
+        return self.of[fit].setdefault(party, Sums.none(len(self._places[fit].columns)))
 
 
 End = Literal["maximum", "separated", "lost", "poisson"]
@@ -130,7 +140,8 @@ End = Literal["maximum", "separated", "lost", "poisson"]
 class Climb:
     """One model on its way. ``end`` says how it ended, None while it goes on.
 
-    ``inverse`` is the inverse of the negative Hessian at the maximum, tau last if it is a parameter.
+    ``inverse`` is the inverse of the negative Hessian at the maximum, tau last if it is a parameter. ``parties`` is
+    what each party's rows came to at the last place before.
     """
 
     place: Place
@@ -141,9 +152,14 @@ class Climb:
     steps: int = 0
     halvings: int = 0
     length: float = np.inf
+    parties: Mapping[str, Sums] = field(default_factory=dict)
 
-    def advance(self, sums: Sums) -> None:
-        """Take one step, or end, by what the rows came to at this place."""
+    def advance(self, parties: Mapping[str, Sums]) -> None:
+        """Take one step, or end, by what each party's rows came to at this place."""
+        self.parties = parties
+        sums = Sums.none(len(self.place.columns))
+        for party in sorted(parties):
+            sums.add(parties[party])
         self.steps += 1
         if not self._rises(sums.value):
             self._halve()

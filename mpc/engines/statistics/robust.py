@@ -36,7 +36,7 @@ class Meat:
     def __post_init__(self) -> None:
         inverse = np.array(self.solution.inverse, np.float64).reshape(len(self.columns), len(self.columns))
         object.__setattr__(self, "coefficients", np.array(self.solution.coefficients, np.float64))
-        object.__setattr__(self, "root", _root(inverse))
+        object.__setattr__(self, "root", root(inverse))
 
     def middle(self, rows: Floats) -> Floats:
         """Return the sum of x x' e² over ``rows`` of the design with the response last; e² over (1 - h)² for HC3."""
@@ -87,7 +87,7 @@ def sandwich(solution: Solution, middle: Floats) -> list[list[Fraction]]:
     return [[Fraction(value) for value in row] for row in (inverse @ middle @ inverse).tolist()]
 
 
-def _root(inverse: Floats) -> Floats:
+def root(inverse: Floats) -> Floats:
     """Return R with R R' = ``inverse``."""
     scale = np.sqrt(np.diag(inverse))
     safe = np.where(scale > 0, scale, 1.0)

@@ -42,6 +42,7 @@ class _Part:
         self.centre: Floats = np.zeros(size)
         self.sums: Floats = np.zeros((size, size))
         self.errors: Floats = np.zeros((size, size))
+        self.largest: Floats = np.zeros(size)
 
     def plus(self, added: Floats) -> None:
         """Add to the sums; what rounding leaves out goes into the errors (Knuth's two-sum)."""
@@ -81,6 +82,8 @@ class RoundedGram:
                     self._own.centre = columns.mean(axis=0)
                     self._own.centre[0] = 0.0
                 columns -= self._own.centre
+            if len(columns):
+                self._own.largest = np.maximum.reduce([self._own.largest, columns.max(axis=0), -columns.min(axis=0)])
             whole = len(columns) - len(columns) % _BLOCK_ROWS
             rest = columns[whole:]
             self._own.plus(rest.T @ rest)
@@ -115,6 +118,13 @@ class RoundedGram:
             own = np.sqrt(np.diag(part.sums))
             total += (own + np.abs(part.centre - centre) * own[0]) ** 2
         return total
+
+
+def largest(grams: Sequence[RoundedGram], centre: Floats) -> Floats:
+    """Return for each column how far a value lies from ``centre`` at most, times what its row is weighted with."""
+    every = [part for gram in grams for part in gram._parts]  # noqa: SLF001 - of this module
+    found: Floats = np.max([part.largest + part.largest[0] * np.abs(part.centre - centre) for part in every], axis=0)
+    return found
 
 
 def _whole(values: Floats) -> tuple[Any, int]:
