@@ -75,6 +75,7 @@ class Certificate:
     serial: int
     issuer: bytes
     subject: bytes
+    issuer_text: str
     subject_text: str
     not_before: datetime
     not_after: datetime
@@ -152,6 +153,7 @@ def _parsed(der: bytes) -> Certificate:
         serial=integer_of(serial),
         issuer=issuer.whole,
         subject=subject.whole,
+        issuer_text=_text_of(issuer) or "unnamed",
         subject_text=_text_of(subject) or "unnamed",
         not_before=not_before,
         not_after=not_after,

@@ -73,12 +73,12 @@ def verify_chain(
     if len(others) > OTHERS_MAX_CERTIFICATES:
         raise malformed("it comes with more certificates than any chain needs")
     path, whole = _path(leaf, others, roots, at)
-    names = " or ".join(root.subject_text for root in roots) or "no root was given"
+    names = " or ".join(root.subject_text for root in roots) or "a pinned root, which was not given"
     checks.require(
         "certificate_path", expected=f"signed, step by step, by {names}",
         found=" <- ".join(step.subject_text for step in path), passed=whole,
-        why="" if whole else _why_not_whole(path, others),
-        remedy="use a key that the named authority vouches for; authorities that evidence brings along do not count",
+        why="" if whole else _why_not_whole(path, others, roots),
+        remedy="give every certificate up to the named authority; one that evidence brings along anchors nothing",
     )  # fmt: skip
     chain = Chain(path)
     for depth, certificate in enumerate(chain.certificates):
@@ -120,11 +120,14 @@ def _path(
     return waiting[-1], False
 
 
-def _why_not_whole(path: tuple[Certificate, ...], others: Sequence[Certificate]) -> str:
+def _why_not_whole(path: tuple[Certificate, ...], others: Sequence[Certificate], roots: Sequence[Certificate]) -> str:
     last = path[-1]
-    if not others or (last.issuer == last.subject and is_signed_by(last, last)):
+    if last.issuer == last.subject and is_signed_by(last, last):
         return "wrong root: the chain does not lead to a pinned authority"
-    return f"bad certificate signature: nothing that was given has signed {last.subject_text}"
+    what = "bad certificate signature" if others else "wrong root"
+    if all(one.subject != last.issuer for one in (*others, *roots)):
+        return f"{what}: the chain is not whole, a certificate of {last.issuer_text} was not given"
+    return f"{what}: nothing that was given has signed {last.subject_text}"
 
 
 def _in_date_first(certificates: Sequence[Certificate], at: datetime) -> list[Certificate]:

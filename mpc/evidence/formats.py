@@ -11,6 +11,7 @@ from mpc.evidence.claims import Claims, Given
 from mpc.evidence.cmw import FORMAT as CMW
 from mpc.evidence.ear import FORMAT as EAR
 from mpc.evidence.enarx import FORMAT as ENARX
+from mpc.evidence.envelopes import Held, held_in
 from mpc.evidence.format import Format, no_roots
 from mpc.evidence.intel import COLLATERAL_FORMAT, SGX_FORMAT, TDX_FORMAT
 from mpc.evidence.keystone import FORMAT as KEYSTONE
@@ -68,6 +69,7 @@ _ALL = (
     OPEN_ENCLAVE,
     OCCLUM,
 )  # fmt: skip
+_NO_EVIDENCE = frozenset({CMW.name, EAR.name, COLLATERAL_FORMAT.name})
 FORMATS: Mapping[str, Format] = MappingProxyType({chosen.name: chosen for chosen in _ALL})
 
 
@@ -105,9 +107,14 @@ def anchors_of(name: str, references: Iterable[ReferenceValues]) -> tuple[bytes,
     return roots_of(own) if own else format_named(name).pinned
 
 
+def names_of(raw: bytes) -> list[str]:
+    """Return the names of all formats that ``raw`` has the form of."""
+    return [name for name, chosen in FORMATS.items() if chosen.recognises(raw)]
+
+
 def recognise(raw: bytes) -> str:
     """Return the name of the one format that ``raw`` is in, or raise ``Malformed``."""
-    names = [name for name, chosen in FORMATS.items() if chosen.recognises(raw)]
+    names = names_of(raw)
     if len(names) != 1:
         raise Malformed(
             "evidence.unrecognised", "the evidence is not recognised",
@@ -116,3 +123,22 @@ def recognise(raw: bytes) -> str:
             expected=" or ".join(FORMATS), found=" and ".join(names) or "none",
         )  # fmt: skip
     return names[0]
+
+
+def taken_out(raw: bytes, asked: str | None = None) -> tuple[str, Held]:
+    """Return the format of ``raw``, or of the one piece of evidence in the envelope that it is, and that piece.
+
+    ``asked`` names the format where somebody knows it. Raises ``Malformed`` where ``raw`` is of no one format. An
+    envelope with several pieces, or with something that is evidence by itself, is not opened.
+    """
+    if asked is not None and format_named(asked).recognises(raw):
+        return asked, Held("", raw)
+    direct = [] if asked is not None else names_of(raw)
+    inside = (
+        [(name, held) for held in held_in(raw) for name in names_of(held.evidence) if name not in _NO_EVIDENCE]
+        if set(direct) <= {CMW.name}
+        else []
+    )
+    if len(inside) == 1 and asked in {None, inside[0][0]}:
+        return inside[0]
+    return asked or recognise(raw), Held("", raw)

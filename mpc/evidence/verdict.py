@@ -19,8 +19,9 @@ from mpc.evidence.appraisal import Exceptions, careful_checks, compare_with
 from mpc.evidence.checks import NotBelieved, NotWanted, refusal_of
 from mpc.evidence.claims import Check, Claims, Given, Shown, plain_facts
 from mpc.evidence.collateral_bundle import unpacked
+from mpc.evidence.envelopes import Held
 from mpc.evidence.format import Document, Format, Stage
-from mpc.evidence.formats import FORMATS, anchors_of, format_named, recognise
+from mpc.evidence.formats import FORMATS, anchors_of, format_named, taken_out
 from mpc.evidence.reference_values import ReferenceValues
 
 UNASKED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -93,8 +94,8 @@ def examine(
     """
     given, name = given or Given(), format
     try:
-        name = name or recognise(raw)
-        endorsements = [part for file in endorsements for part in unpacked(file)]
+        name, held = taken_out(raw, name)
+        raw, endorsements = held.evidence, [part for file in (*held.along, *endorsements) for part in unpacked(file)]
         chosen = format_named(name)
         extra = tuple(der for root in roots for der in chosen.anchors(root))
         anchors = (*extra, *anchors_of(name, references))
@@ -105,7 +106,7 @@ def examine(
         evidence, bridges = chosen.gather(raw, endorsements, given)
     except Refusal as refusal:
         return _refused(name, refusal)
-    fields = chosen.describe(evidence)
+    fields = (*_envelope(held), *chosen.describe(evidence))
     try:
         claims = chosen.verify(evidence, bridges, roots=anchors, at=at)
     except Refusal as refusal:
@@ -125,11 +126,11 @@ def show(
     Of what is no evidence, such as a policy, the fields are what it says; one that has to be verified to be read is
     read as of the time ``at``, and may refuse.
     """
-    name = format or recognise(raw)
-    chosen = format_named(name)
-    parts = [part for file in endorsements for part in unpacked(file)]
+    name, held = taken_out(raw, format)
+    chosen, raw = format_named(name), held.evidence
+    parts = [part for file in (*held.along, *endorsements) for part in unpacked(file)]
     try:
-        return name, chosen.describe(chosen.gather(raw, parts, Given())[0])
+        return name, (*_envelope(held), *chosen.describe(chosen.gather(raw, parts, Given())[0]))
     except Malformed:
         read = chosen.document
         document = None if read is None else read(raw, parts, Given(), roots=anchors_of(name, ()), at=at)
@@ -137,6 +138,14 @@ def show(
             raise
     said = (Shown(name, _text(value), "as it says") for name, value in plain_facts(document.facts).items())
     return name, (Shown("kind", document.kind, "what it is: no evidence by itself"), *said)
+
+
+def _envelope(held: Held) -> tuple[Shown, ...]:
+    return (
+        (Shown("envelope", held.kind, "what the evidence lay in: nothing else of it is looked at"),)
+        if held.kind
+        else ()
+    )
 
 
 def _text(value: object) -> str:

@@ -9,7 +9,7 @@ from mpc.evidence.snp.layout import PLATFORM_NAMES, Report, set_bits, tcb_parts
 from mpc.evidence.snp.verify import plain_fields, words_of
 
 _MEANINGS: Final[Mapping[str, str]] = MappingProxyType({
-    "report_version": "form of the report: 2, 3 (names its processor) or 5 (names its mitigations)",
+    "report_version": "form of the report: 2, 3 or 4 (names its processor), 5 (names its mitigations)",
     "guest_svn": "security version that the guest's owner gave the image",
     "policy": "what the guest permits its host, and demands of it; 64 bits, set at launch",
     "policy_bits": "the bits of the policy that are set",

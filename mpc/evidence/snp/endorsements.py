@@ -38,6 +38,7 @@ _TABLE_GUIDS: Final = (
     "c0b406a4-a803-4952-9743-3fb6014cd0ae",  # ARK
     "92f81bc3-5811-4d3d-97ff-d19f88dc67ea",  # CRL
 )
+_MACHINE: Final = UUID("ecae0c0f-9502-43b1-afa2-0ae2e0d565b6")  # Google's note on the machine: no certificate
 # Hosts write GUIDs in the order of the text; the standard for GUIDs turns their first three parts around.
 _TABLE_STARTS: Final = frozenset(
     spelled for text in _TABLE_GUIDS for guid in [UUID(text)] for spelled in (guid.bytes, guid.bytes_le)
@@ -79,7 +80,7 @@ class Endorsements:
 
 def is_table(file: bytes) -> bool:
     """Tell whether ``file`` begins as a host's certificate table does."""
-    return file[:16] in _TABLE_STARTS
+    return file[:16] in _TABLE_STARTS or file[:16] in {_MACHINE.bytes, _MACHINE.bytes_le}
 
 
 def pieces_of(file: bytes) -> tuple[bytes, ...]:

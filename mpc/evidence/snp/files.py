@@ -2,7 +2,7 @@
 
 import re
 from binascii import Error, a2b_base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -14,25 +14,50 @@ from mpc.evidence.claims import Fact, Given
 from mpc.evidence.format import Document
 from mpc.evidence.snp.endorsements import Endorsements, is_table, sorted_out
 from mpc.evidence.snp.layout import REPORT_BYTES, VERSIONS, Report, parse_report
+from mpc.evidence.snp.taken_apart import put_together
 from mpc.evidence.snp.verify import common_name, verify_certificate, verify_key
 from mpc.evidence.spellings import bytes_of, joined_once, named_in
 
+_AUTHORITIES: Final = ("ARK-", "SEV-Milan", "SEV-Genoa", "SEV-Turin", "SEV-VLEK-")
 _ANSWER_BYTES: Final = 32  # of MSG_REPORT_RSP before the report: status 0, size, zeros (SNP firmware ABI, 7.3)
 _ANSWER: Final = (bytes(4) + REPORT_BYTES.to_bytes(4, "little")).ljust(_ANSWER_BYTES, b"\0")
 _TEXT: Final = re.compile(rb"[0-9A-Za-z+/_=\r\n-]+")
 _TEXT_MAX_BYTES: Final = 64 << 10
 _REPORT_NAMES: Final = frozenset({"report", "attestationreport", "snpreport", "outblob"})
-_BESIDE_NAMES: Final = frozenset({"auxblob", "vcek", "vlek", "vekcert", "vcekcert", "vlekcert", "ask", "asvk", "ark"})
+_BESIDE_NAMES: Final = frozenset(
+    {
+        "auxblob",
+        "vcek",
+        "vlek",
+        "vekcert",
+        "vcekcert",
+        "vlekcert",
+        "ask",
+        "asvk",
+        "ark",
+        "certchain",
+        "certificatechain",
+    }
+)
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 
 
 def is_report(raw: bytes) -> bool:
-    """Tell whether ``raw`` is a report, or one of the forms in which it lies about."""
+    """Tell whether ``raw`` is a report in one of the forms in which it lies about."""
+    report, _ = unwrapped(raw)
+    return len(report) == REPORT_BYTES and int.from_bytes(report[:4], "little") in VERSIONS
+
+
+def is_amds(raw: bytes) -> bool:
+    """Tell whether ``raw`` is a report, or certificates and lists of AMD's alone."""
+    if is_report(raw):
+        return True
     try:
-        report, _ = unwrapped(raw)
+        found = sorted_out([raw])
     except Malformed:
         return False
-    return len(report) == REPORT_BYTES and int.from_bytes(report[:4], "little") in VERSIONS
+    names = [common_name(one) for one in found.authorities]
+    return bool(found.keys or names) and all(name.startswith(_AUTHORITIES) for name in names)
 
 
 def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[Report, tuple[bytes, ...]]:
@@ -49,7 +74,8 @@ def unwrapped(raw: bytes) -> tuple[bytes, tuple[bytes, ...]]:
 
     Understood are the report itself; the report and then the host's table, as Google's libraries keep an extended
     report; what ``/dev/sev-guest`` answers (status, size, 24 zeros, report, zeros); each of these in hex or
-    base64; and JSON with the report and what is beside it, as configfs-tsm and verification services name them.
+    base64; and JSON, CBOR or MessagePack with the report and what is beside it, as configfs-tsm and verification
+    services name them, the report in bytes or taken apart into its fields.
     """
     raw, along = _answered(raw)
     if raw[:_ANSWER_BYTES] == _ANSWER and not any(raw[_ANSWER_BYTES + REPORT_BYTES :]):
@@ -60,12 +86,27 @@ def unwrapped(raw: bytes) -> tuple[bytes, tuple[bytes, ...]]:
 
 
 def _answered(raw: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-    """Return the report that a JSON answer holds and the table or certificates beside it, else what ``raw`` spells."""
-    reports = [value for value in map(bytes_of, named_in(raw, _REPORT_NAMES)) if value and len(value) == REPORT_BYTES]
-    if (report := joined_once(reports)) is None:
+    """Return the report that an answer holds and the table or certificates beside it, else what ``raw`` spells."""
+    values = [bytes_of(value) or put_together(value) for value in named_in(raw, _REPORT_NAMES)]
+    report = joined_once([value for value in values if value and len(value) == REPORT_BYTES])
+    if report is None:
         return decoded(raw), ()
-    beside = (bytes_of(value) for value in named_in(raw, _BESIDE_NAMES))
-    return report, tuple(dict.fromkeys(value for value in beside if value))
+    beside = (one for value in named_in(raw, _BESIDE_NAMES) for one in _certificates(value))
+    return report, tuple(dict.fromkeys(beside))
+
+
+def _certificates(value: object) -> Iterator[bytes]:
+    """Yield what lies under a name of certificates: PEM, bytes, or a list of such, each maybe with its kind beside."""
+    match value:
+        case str() if value.lstrip().startswith("-----BEGIN"):
+            yield value.encode(errors="replace")
+        case {"data": data}:
+            yield from _certificates(data)
+        case list() if value and not isinstance(value[0], int):
+            for one in value:
+                yield from _certificates(one)
+        case _ if spelled_bytes := bytes_of(value):
+            yield spelled_bytes
 
 
 def decoded(raw: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """The attestation report of AMD SEV-SNP, parsed and believed in nothing; all numbers are little-endian.
 
 "SEV Secure Nested Paging Firmware ABI Specification" (AMD, 56860), table ATTESTATION_REPORT: 0x2A0 signed bytes, then
-the signature. Version 2 names no processor, 3 its CPUID family and model, 5 the mitigations too. Every reserved byte
-is required to be zero, the padding after the signature included: a report has one spelling.
+the signature. Version 2 names no processor, 3 and 4 its CPUID family and model, 5 the mitigations too. Every reserved
+byte is required to be zero, the padding after the signature included: a report has one spelling.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,9 @@ from mpc.evidence.reference_values.snp import Product
 REPORT_BYTES: Final = 1184
 SIGNED_BYTES: Final = 0x2A0
 REPORT_DATA_BYTES: Final = 64
-VERSIONS: Final = (2, 3, 5)
+VERSIONS: Final = (2, 3, 4, 5)
 ECDSA_P384_SHA384: Final = 1  # SIGNATURE_ALGO; no other is defined
+TCB_BYTES: Final = 8
 SCALAR_BYTES: Final = 72  # r and s stand in 72 bytes each, of which P-384 fills 48
 _SCALAR_FILLED: Final = 48
 
@@ -33,10 +34,11 @@ POLICY_NAMES: Final[Mapping[str, int]] = MappingProxyType({
 })  # fmt: skip
 PLATFORM_NAMES: Final[Mapping[str, int]] = MappingProxyType({
     "smt_en": 0, "tsme_en": 1, "ecc_en": 2, "rapl_dis": 3, "ciphertext_hiding_dram_en": 4,
-    "alias_check_complete": 5, "tio_en": 7,
+    "alias_check_complete": 5, "tio_en": 7,  # bit 6 is reserved
 })  # fmt: skip
 PLATFORM_KNOWN: Final = sum(1 << bit for bit in PLATFORM_NAMES.values())
 _FLAGS_KNOWN: Final = 0b11111
+_MASK_CHIP_KEY: Final = 0b10
 
 # TCB_VERSION (2.2): which of the eight bytes is which part. Turin's order is its own.
 _TCB_BYTES: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType({
@@ -115,6 +117,11 @@ class Report:
         return kinds.get(self.flags >> 2 & 0b111, "none")
 
     @property
+    def key_masked(self) -> bool:
+        """Whether the host has the chip's keys masked: the firmware then signs nothing."""
+        return bool(self.flags & _MASK_CHIP_KEY)
+
+    @property
     def author_key_enabled(self) -> bool:
         """Whether an author key vouches for the key of the ID block."""
         return bool(self.flags & 1)
@@ -143,6 +150,15 @@ def product_of(family: int, model: int) -> Product | None:
 def tcb_parts(tcb: bytes, product: Product) -> dict[str, int]:
     """Return the security patch levels that the eight bytes ``tcb`` hold on ``product``: bl, tee, snp, ucode (fmc)."""
     return {part: tcb[at] for part, at in _TCB_BYTES[product].items()}
+
+
+def tcb_bytes(parts: Mapping[str, int], product: Product) -> bytes:
+    """Return the eight bytes of a TCB of these ``parts``; a part that ``product`` does not have is ``ValueError``."""
+    at = _TCB_BYTES[product]
+    if not parts.keys() <= at.keys():
+        raise ValueError("a part that this product's TCB does not have")
+    named = {at[part]: level for part, level in parts.items()}
+    return bytes(named.get(index, 0) for index in range(TCB_BYTES))
 
 
 def tcb_reserved(tcb: bytes, product: Product) -> bytes:

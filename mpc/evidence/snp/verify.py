@@ -227,6 +227,11 @@ def _check_signature(report: Report, key: KeyCertificate, checks: Checks) -> Non
         passed=algorithm == ECDSA_P384_SHA384, why="unknown signature algorithm: only ECDSA P-384 is defined",
         remedy="ask the guest for a fresh report",
     )  # fmt: skip
+    checks.require(
+        "chip_key", expected="not masked", found="masked" if report.key_masked else "not masked",
+        passed=not report.key_masked, why="not signed: the host has the chip's keys masked, and the firmware then "
+        "leaves the signature out", remedy="let the host unmask its keys (SNP_CONFIG), and ask for a fresh report",
+    )  # fmt: skip
     signed = _is_signed(report, key.certificate.spki)
     checks.require(
         "report_signature", expected=f"signed by this {key.kind}", found="so" if signed else "not so", passed=signed,
