@@ -1,22 +1,29 @@
 """Logs of a measured boot: the list of what was extended into which register, in the firmware's own words.
 
-Source: "TCG PC Client Platform Firmware Profile", 10.2 and 10.4.5 (crypto-agile log, ``TCG_PCR_EVENT2``). Numbers are
-little-endian. Nobody signs a log: it explains a register where playing it again gives the quoted value, and where it
-does not it explains nothing. Even then an event's data is measured only if its digest is the event's.
+Two forms are read. The crypto-agile one (``TCG_PCR_EVENT2``) has a digest a bank; the confidential computing log of a
+TD (CCEL) is one too, in which register 1 stands for RTMR 0 and so on. The older form (``TCG_PCR_EVENT``), of TPM 1.2
+and of firmware that only has a SHA-1 bank, has one SHA-1 digest. Numbers are little-endian.
+
+Nobody signs a log: it explains a register where playing it again gives the quoted value, and where it does not it
+explains nothing. Even then an event's data is measured only if its digest is the event's.
+Source: "TCG PC Client Platform Firmware Profile", 10.2 and 10.4.5; UEFI specification, 38.4.1 (CC measurement).
 """
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from mpc.errors import Malformed
+from mpc.evidence.claims import Fact
 
 MAX_BYTES = 1 << 20
 MAX_EVENTS = 1024
 _BANKS: Final = {0x0004: "sha1", 0x000B: "sha256", 0x000C: "sha384", 0x000D: "sha512"}
 _HEADER_SIGNATURE = b"Spec ID Event03\0"
 _HEADER_DATA_AT = 32  # register, type, SHA-1 digest and size of the first event, which is in the older form
+_SHA1_BYTES = 20
+_REGISTERS = 24
 _LOCALITY = b"StartupLocality\0"
 _NO_ACTION = 0x3
 _HCRTM = 0x80000010
@@ -26,7 +33,8 @@ _NAMES: Final = {
     0x0: "EV_PREBOOT_CERT", 0x1: "EV_POST_CODE", 0x3: "EV_NO_ACTION", 0x4: "EV_SEPARATOR", 0x5: "EV_ACTION",
     0x6: "EV_EVENT_TAG", 0x7: "EV_S_CRTM_CONTENTS", 0x8: "EV_S_CRTM_VERSION", 0x9: "EV_CPU_MICROCODE",
     0xA: "EV_PLATFORM_CONFIG_FLAGS", 0xB: "EV_TABLE_OF_DEVICES", 0xC: "EV_COMPACT_HASH", 0xD: "EV_IPL",
-    0x11: "EV_NONHOST_INFO", 0x80000001: "EV_EFI_VARIABLE_DRIVER_CONFIG", 0x80000002: "EV_EFI_VARIABLE_BOOT",
+    0xE: "EV_IPL_PARTITION_DATA", 0xF: "EV_NONHOST_CODE", 0x10: "EV_NONHOST_CONFIG", 0x11: "EV_NONHOST_INFO",
+    0x12: "EV_OMIT_BOOT_DEVICE_EVENTS", 0x80000001: "EV_EFI_VARIABLE_DRIVER_CONFIG", 0x80000002: "EV_EFI_VARIABLE_BOOT",
     0x80000003: "EV_EFI_BOOT_SERVICES_APPLICATION", 0x80000004: "EV_EFI_BOOT_SERVICES_DRIVER",
     0x80000005: "EV_EFI_RUNTIME_SERVICES_DRIVER", 0x80000006: "EV_EFI_GPT_EVENT", 0x80000007: "EV_EFI_ACTION",
     0x80000008: "EV_EFI_PLATFORM_FIRMWARE_BLOB", 0x80000009: "EV_EFI_HANDOFF_TABLES",
@@ -72,6 +80,13 @@ class EventLog:
     """A log, parsed and believed in nothing."""
 
     events: tuple[Event, ...]
+    form: Literal["crypto-agile", "older"] = "crypto-agile"
+
+    @property
+    def banks(self) -> tuple[str, ...]:
+        """The banks in which every measuring event has a digest."""
+        measuring = [event.digests.keys() for event in self.events if event.kind != _NO_ACTION]
+        return tuple(bank for bank in _BANKS.values() if measuring and all(bank in digests for digests in measuring))
 
     def replay(self, bank: str) -> dict[int, bytes]:
         """Return what the registers named in the log hold after all of its events (Part 1, 17.2)."""
@@ -99,6 +114,18 @@ class EventLog:
             for index in sorted(right)
         }
 
+    def explanation(
+        self, bank: str, quoted: Mapping[int, bytes], *, name: str = "pcr", first: int = 0
+    ) -> dict[str, Fact]:
+        """Return which events lead to which register, and which registers hold something that no event leads to.
+
+        A register is shown as ``name`` and its number, counted from ``first``.
+        """
+        explained = self.explained(bank, quoted)
+        left = (index for index, value in quoted.items() if index not in explained and set(value) - {0, 0xFF})
+        shown: dict[str, Fact] = {f"{name}{index - first}": events for index, events in explained.items()}
+        return {**shown, "unexplained": tuple(str(index - first) for index in left)}
+
     def _startup_locality(self) -> int:
         for event in self.events:
             if event.kind == _NO_ACTION and event.data[:-1] == _LOCALITY:
@@ -109,23 +136,51 @@ class EventLog:
 
 
 def is_event_log(raw: bytes) -> bool:
-    """Tell whether ``raw`` begins as every crypto-agile log does."""
-    return raw[_HEADER_DATA_AT : _HEADER_DATA_AT + len(_HEADER_SIGNATURE)] == _HEADER_SIGNATURE
+    """Tell whether ``raw`` begins as every crypto-agile log does, or is a log in the older form to its end."""
+    if _is_agile(raw):
+        return True
+    if int.from_bytes(raw[:4], "little") >= _REGISTERS or int.from_bytes(raw[4:8], "little") not in _NAMES:
+        return False
+    try:
+        parse_event_log(raw)
+    except Malformed:
+        return False
+    return True
 
 
 def parse_event_log(raw: bytes) -> EventLog:
     """Return the log that ``raw`` spells, with nothing after it but padding, or raise ``Malformed``."""
-    if len(raw) > MAX_BYTES or not is_event_log(raw):
-        raise _malformed("it is over the limit of size, or not in the crypto-agile form")
+    if len(raw) > MAX_BYTES:
+        raise _malformed("it is over the limit of size")
     reader = _Reader(raw)
+    if not _is_agile(raw):
+        return EventLog(_events(reader, None), "older")
     reader.take(_HEADER_DATA_AT - 4)
     sizes = _bank_sizes(_Reader(reader.take(reader.number(4))))
+    return EventLog(_events(reader, sizes))
+
+
+def _is_agile(raw: bytes) -> bool:
+    return raw[_HEADER_DATA_AT : _HEADER_DATA_AT + len(_HEADER_SIGNATURE)] == _HEADER_SIGNATURE
+
+
+def _events(reader: "_Reader", sizes: Mapping[int, int] | None) -> tuple[Event, ...]:
     events: list[Event] = []
     while not reader.is_at_padding():
         if len(events) == MAX_EVENTS:
             raise _malformed("it holds more events than any boot has")
-        events.append(_event(reader, sizes))
-    return EventLog(tuple(events))
+        events.append(_older_event(reader) if sizes is None else _event(reader, sizes))
+    if sizes is None and not events:
+        raise _malformed("it holds no events")
+    return tuple(events)
+
+
+def _older_event(reader: "_Reader") -> Event:
+    register, kind = reader.number(4), reader.number(4)
+    digests = {"sha1": reader.take(_SHA1_BYTES)}
+    if register >= _REGISTERS and kind != _NO_ACTION:  # firmware leaves notes under register -1
+        raise _malformed("an event is of a register that no TPM has")
+    return Event(register, kind, digests, reader.take(reader.number(4)))
 
 
 def _bank_sizes(header: "_Reader") -> dict[int, int]:

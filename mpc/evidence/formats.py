@@ -51,7 +51,7 @@ _ALL = (
     ),
     Format(
         tpm.FORMAT, tpm_files.is_tpm, tpm.parse, tpm_files.gather, tpm.verify, tpm.compare, tpm.describe, tpm.roots,
-        pinned=tpm_google.PINNED,
+        pinned=tpm_google.PINNED, document=tpm_files.read_log,
     ),
     SGX_FORMAT,
     TDX_FORMAT,

@@ -334,15 +334,8 @@ def _facts(evidence: TpmEvidence, chain: Chain | None) -> dict[str, Fact]:
         facts["authority_name"] = chain.root.subject_text
         facts |= google.instance_facts(chain.leaf)
     if evidence.event_log:
-        facts["event_log"] = _explanations(evidence.event_log, evidence.bank, evidence.pcrs or {})
+        facts["event_log"] = evidence.event_log.explanation(evidence.bank, evidence.pcrs or {})
     return facts
-
-
-def _explanations(log: EventLog, bank: str, pcrs: Mapping[int, bytes]) -> dict[str, Fact]:
-    """Return which events lead to which register, and which registers that hold something no event leads to."""
-    explained = log.explained(bank, pcrs)
-    left = (str(index) for index, value in pcrs.items() if index not in explained and set(value) - {0, 0xFF})
-    return {**{f"pcr{index}": events for index, events in explained.items()}, "unexplained": tuple(left)}
 
 
 def _code_check(claims: Claims, reference: TpmReference) -> Check:

@@ -15,6 +15,7 @@ import base64
 import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from itertools import islice
 from typing import Any, Final
@@ -25,8 +26,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from mpc.errors import Malformed
 from mpc.evidence.certificate import certificates_of, parse_certificate
 from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES
-from mpc.evidence.claims import Given
+from mpc.evidence.claims import Fact, Given
 from mpc.evidence.event_log import is_event_log, parse_event_log
+from mpc.evidence.format import Document
 from mpc.evidence.json_fields import field_of
 from mpc.evidence.loose_json import read_json
 from mpc.evidence.tpm import BANK, TpmEvidence, parse
@@ -57,14 +59,30 @@ Field = int | bytes
 
 
 def is_tpm(raw: bytes) -> bool:
-    """Tell whether ``raw`` is a TPM quote in any of the forms."""
-    if is_bare_quote(raw):
+    """Tell whether ``raw`` is a TPM quote in any of the forms, or the log of a boot."""
+    if is_bare_quote(raw) or is_event_log(raw):
         return True
     try:
         _parse_whole(raw, Given())
     except Malformed:
         return False
     return True
+
+
+def read_log(
+    raw: bytes, files: Sequence[bytes], given: Given, *, roots: Sequence[bytes], at: datetime
+) -> Document | None:
+    """Return what the log of a boot leads to, None for anything else. Nobody has signed it."""
+    del files, given, roots, at
+    if not is_event_log(raw):
+        return None
+    log = parse_event_log(raw)
+    registers: dict[str, Fact] = {
+        bank: {f"pcr{index}": value.hex() for index, value in sorted(log.replay(bank).items())} for bank in log.banks
+    }
+    return Document(
+        "event log", "parse", {"form": log.form, "events": len(log.events), "leads_to": registers},
+    )  # fmt: skip
 
 
 def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[TpmEvidence, tuple[bytes, ...]]:
@@ -163,7 +181,6 @@ def _parse_protobuf(raw: bytes, bank: str) -> TpmEvidence:
         public=public,
         certificates=certificates if given else (),
         also=tuple(replace(quote, public=public) for quote in quotes if quote is not chosen),
-        # A log in the older form explains SHA-1 registers only, and is left aside.
         event_log=parse_event_log(log) if is_event_log(log) else None,
     )
 

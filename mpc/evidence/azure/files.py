@@ -10,6 +10,7 @@ the rest in files beside it (``mpc.evidence.azure.pieces``).
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from mpc.evidence.azure.layout import AzureEvidence, HclReport, malformed, parse
 from mpc.evidence.azure.pieces import MAGIC, sorted_pieces
 from mpc.evidence.certificate import CERTIFICATE_MAX_BYTES, certificates_of, parse_certificate
 from mpc.evidence.claims import Fact, Given, Shown
+from mpc.evidence.event_log import is_event_log, parse_event_log
 from mpc.evidence.format import Document
 from mpc.evidence.intel import TdReport as TdBody
 from mpc.evidence.intel import parse_quote
@@ -47,15 +49,25 @@ def parse(raw: bytes) -> AzureEvidence:
 
 
 def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[AzureEvidence, tuple[bytes, ...]]:
-    """Return the evidence, and the files beside it with the padding of certificates cut off."""
-    bank = given.bank or BANK
+    """Return the evidence, and the files beside it with the padding of certificates cut off.
+
+    A log of the boot among them explains the registers.
+    """
+    logs = [file for file in files if is_event_log(file)]
+    evidence, others = _gather(raw, [file for file in files if file not in logs], given.bank or BANK)
+    if logs and evidence.quote is not None:
+        evidence = replace(evidence, quote=replace(evidence.quote, event_log=parse_event_log(logs[0])))
+    return evidence, tuple(unpadded(file)[0] for file in others)
+
+
+def _gather(raw: bytes, files: Sequence[bytes], bank: str) -> tuple[AzureEvidence, Sequence[bytes]]:
     if not raw.startswith(MAGIC):
-        return _parse(raw, bank), tuple(unpadded(file)[0] for file in files)
+        return _parse(raw, bank), files
     pieces = sorted_pieces(files)
     report = parse_report_of_paravisor(raw)
     quote = None if pieces.quote is None else _quote(pieces.quote, report, bank)
     td_quote = None if pieces.td_quote is None else parse_quote(pieces.td_quote)
-    return AzureEvidence(report, quote, td_quote, ()), tuple(unpadded(file)[0] for file in pieces.endorsements)
+    return AzureEvidence(report, quote, td_quote, ()), pieces.endorsements
 
 
 def is_azure(raw: bytes) -> bool:

@@ -179,8 +179,9 @@ def _roots_for(own: Sequence[bytes], roots: Sequence[bytes]) -> list[bytes]:
 
 
 def _facts(report: HclReport, quote: TpmEvidence, chain: Chain | None) -> dict[str, Fact]:
-    attest = quote.attest
+    attest, log = quote.attest, quote.event_log
     return {
+        **({} if log is None else {"event_log": log.explanation(quote.bank, quote.pcrs or {})}),
         "tee": report.tee,
         "ak_endorsed": chain is not None,
         "secure_boot": report.configuration.get("secure-boot") is True,

@@ -12,6 +12,7 @@ from mpc.evidence.intel.layout import TEE_NAMES, EnclaveReport, Quote
 _MEANINGS: Final[Mapping[str, str]] = MappingProxyType({
     "quote_version": "form of the quote: 3 (SGX), 4 or 5 (SGX, TDX)",
     "body": "what is quoted: sgx (an enclave), td10 or td15 (a TD under TDX 1.0 or 1.5)",
+    "event_log": "what the log beside it explains: events that lead to the RTMR, RTMRs that none lead to",
     "report_data": "64 bytes that enclave or TD chose: SHA-512 of the transcript",
     "debug": "whether the machine's host may look in and change it",
     "fmspc": "model of the platform: family, model, stepping, SKU; by its certificate",
@@ -104,5 +105,11 @@ def _text(value: Fact) -> str:
             return "not said"
         case tuple():
             return " ".join(map(str, value))
+        case Mapping():
+            return ", ".join(
+                f"{name}: {_text(one) if name == 'unexplained' else len(one)}"
+                for name, one in value.items()
+                if isinstance(one, tuple)
+            )
         case _:
             return str(value)

@@ -9,6 +9,8 @@ from mpc.evidence.claims import Claims, Fact
 from mpc.evidence.intel.layout import EnclaveReport, Quote, TdReport
 from mpc.evidence.intel.verify import Endorsed
 
+_RTMR_BANK, _RTMR_0 = "sha384", 1  # in a TD's log register 0 is MRTD (UEFI specification, 38.4.1)
+
 
 def claims_of(
     name: str,
@@ -65,6 +67,7 @@ def facts_of(quote: Quote) -> dict[str, Fact]:
         "report_data": body.report_data.hex(),
         "debug": body.debug,
         **({} if platform is None else {"fmspc": platform.fmspc.hex().upper()}),
+        **_log_facts(quote),
     }
 
 
@@ -88,6 +91,13 @@ def endorsed_facts(endorsed: Endorsed) -> dict[str, Fact]:
         "tcb_evaluation_data_number": endorsed.evaluation_number,
         "tcb_info_version": endorsed.tcb_info_version,
     }
+
+
+def _log_facts(quote: Quote) -> dict[str, Fact]:
+    if quote.event_log is None or not isinstance(quote.body, TdReport):
+        return {}
+    registers = {_RTMR_0 + index: value for index, value in enumerate(quote.body.rtmrs)}
+    return {"event_log": quote.event_log.explanation(_RTMR_BANK, registers, name="rtmr", first=_RTMR_0)}
 
 
 def _enclave_facts(body: EnclaveReport) -> dict[str, Fact]:

@@ -1,12 +1,14 @@
 """Quotes and collateral as they lie in files, and the functions of the three formats: sgx, tdx, dcap-collateral."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, NoReturn
 
 from mpc.errors import Malformed, Untrusted
 from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Claims, Fact, Given, Shown
+from mpc.evidence.event_log import is_event_log, parse_event_log
 from mpc.evidence.format import Document
 from mpc.evidence.intel.certificates import PCK_AUTHORITIES, PCK_NAME, TCB_SIGNER_NAME, anchors_among
 from mpc.evidence.intel.collateral import Collateral, read_collateral
@@ -64,9 +66,16 @@ def gather_sgx(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[Quote,
 
 
 def gather_tdx(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[Quote, tuple[bytes, ...]]:
-    """Return the TDX quote and the files of its collateral, which ``verify`` takes as they lie."""
+    """Return the TDX quote and the files of its collateral, which ``verify`` takes as they lie.
+
+    The log of the TD's boot (CCEL) may lie among them.
+    """
     del given
-    return parse_tdx(unwrapped(raw)), _readable(files)
+    logs = [file for file in files if is_event_log(file)]
+    quote = parse_tdx(unwrapped(raw))
+    if logs:
+        quote = replace(quote, event_log=parse_event_log(logs[0]))
+    return quote, _readable([file for file in files if file not in logs])
 
 
 def verify(quote: Quote, endorsements: Sequence[bytes], *, roots: Sequence[bytes], at: datetime) -> Claims:

@@ -13,6 +13,7 @@ from typing import Final
 
 from mpc.errors import Malformed
 from mpc.evidence.certificate import Certificate
+from mpc.evidence.event_log import EventLog
 from mpc.evidence.intel.certificates import Platform, parse_armour, platform_of
 
 QUOTE_MAX_BYTES = 16 << 10
@@ -121,6 +122,7 @@ class Quote:
 
     ``signed`` are header and body, ``signature`` is r and s (64 bytes), ``attestation_key`` x and y (64 bytes) on
     P-256. ``chain`` are the certificates of certification type 5, leaf first; ``platform`` what the leaf says.
+    ``event_log`` is a TD's log that lay beside it: it explains RTMRs, and nothing depends on it.
     """
 
     raw: bytes
@@ -137,6 +139,7 @@ class Quote:
     chain: tuple[Certificate, ...]
     platform: Platform | None
     behind: bytes
+    event_log: EventLog | None = None
 
 
 class _Reader:

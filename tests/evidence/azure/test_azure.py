@@ -1,6 +1,7 @@
 """Azure's confidential VMs: every real one gets its verdict; every link of the chain meets a lie about it."""
 
 import base64
+import hashlib
 import json
 from contextlib import suppress
 from dataclasses import replace
@@ -497,3 +498,14 @@ def test_a_report_of_the_paravisor_is_no_report_of_keystone() -> None:
     report = FORGE.report()[:2048].ljust(2048, b"\0")
     with pytest.raises(Malformed, match="not recognised"):
         show(report[:4] + bytes(28) + report[32:])
+
+
+def test_a_log_of_the_boot_beside_it_explains_registers_and_is_no_endorsement() -> None:
+    said = b"firmware"
+    value = hashlib.sha256(bytes(32) + hashlib.sha256(said).digest()).digest()
+    digests = b"\x0b\0" + hashlib.sha256(said).digest()
+    spec = b"Spec ID Event03\0" + bytes(8) + b"\1\0\0\0\x0b\0\x20\0\0"
+    log = bytes(4) + b"\3\0\0\0" + bytes(20) + len(spec).to_bytes(4, "little") + spec
+    log += bytes(4) + b"\x08\0\0\0\1\0\0\0" + digests + len(said).to_bytes(4, "little") + said
+    claims = believed(FORGE.evidence(quote=FORGE.quote(registers={0: value})), log)
+    assert claims.facts["event_log"] == {"pcr0": ("EV_S_CRTM_VERSION: firmware",), "unexplained": ()}

@@ -134,3 +134,58 @@ def test_a_log_beside_a_quote_explains_its_registers_and_decides_nothing() -> No
     claims = examine(attest, at=NOW, endorsements=[*pieces[:3], lie]).claims
     assert claims is not None
     assert claims.facts["event_log"] == {"unexplained": ("0",)}
+
+
+def older(register: int, kind: int, data: bytes, *, measured: bytes | None = None) -> bytes:
+    digest = hashlib.sha1(data if measured is None else measured).digest()  # noqa: S324 - as TPM 1.2 does
+    return number(register) + number(kind) + digest + number(len(data)) + data
+
+
+OLDER = older(0, 8, b"v1") + older(2**32 - 1, NO_ACTION, b"a note") + older(4, SEPARATOR, bytes(4))
+
+
+def test_a_log_of_tpm_1_2_is_played_again_in_its_one_bank() -> None:
+    assert is_event_log(OLDER)
+    log = parse_event_log(OLDER + bytes(100))
+    assert (log.form, log.banks) == ("older", ("sha1",))
+    assert log.replay("sha1") == {0: extend(bytes(20), b"v1", bank="sha1"), 4: extend(bytes(20), bytes(4), bank="sha1")}
+    assert log.replay("sha256") == {}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        bytes(64), OLDER[:-1], OLDER + b"\1", older(24, 8, b"v1"), older(0, 8, b"v1") + older(24, 8, b"v1"),
+        older(0, 0x1234, b"v1"), number(0) + number(8) + bytes(20) + number(2**32 - 1),
+    ],
+)  # fmt: skip
+def test_what_only_begins_as_an_older_log_is_none(raw: bytes) -> None:
+    assert not is_event_log(raw)
+
+
+def test_a_quote_of_the_sha1_bank_is_explained_by_an_older_log() -> None:
+    forge = Forge()
+    area = ecc_public(forge.key)
+    value = extend(bytes(20), b"v1", bank="sha1")
+    attest = forge.attest(
+        public=area, selections=(selection((0,), bank=4),), digest=hashlib.sha256(value).digest()
+    )  # fmt: skip
+    verdict = examine(
+        attest, at=NOW, endorsements=[forge.sign(attest), value, sized(area), OLDER], given=Given(bank="sha1")
+    )
+    assert verdict.claims is not None
+    assert verdict.claims.facts["event_log"] == {"pcr0": ("EV_S_CRTM_VERSION: v1",), "unexplained": ()}
+
+
+def test_a_log_alone_tells_what_it_leads_to_and_is_no_evidence() -> None:
+    verdict = examine(LOG, at=NOW)
+    assert (verdict.format, verdict.stage, verdict.claims) == ("tpm", "parse", None)
+    assert verdict.document is not None
+    assert verdict.document.facts["events"] == 3
+    assert verdict.document.facts["leads_to"] == {
+        bank: {f"pcr{index}": value.hex() for index, value in parse_event_log(LOG).replay(bank).items()}
+        for bank in ("sha256", "sha384")
+    }
+    read = examine(OLDER, at=NOW).document
+    assert read is not None
+    assert read.facts["form"] == "older"
