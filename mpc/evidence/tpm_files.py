@@ -1,7 +1,8 @@
 """TPM quotes as they lie in files: this project's own form, bare pieces, JSON, and what go-tpm-tools writes.
 
 ===========================  =========================================================================================
-a bare TPMS_ATTEST           with its other pieces in files beside it (``mpc.evidence.tpm_pieces``)
+a bare TPMS_ATTEST           with its other pieces in files beside it, or in Keylime's text with it
+                             (``mpc.evidence.tpm_pieces``)
 JSON                         ``{"ak_public": SPKI, "tpm_quote": {"message", "signature", "pcrs": [hex, ...]}}``, as
                              Confidential Containers' TPM attester writes it
 protobuf ``Attestation``     of google/go-tpm-tools (proto/attest.proto, proto/tpm.proto): a quote a bank, the boot's
@@ -32,7 +33,7 @@ from mpc.evidence.format import Document
 from mpc.evidence.json_fields import field_of
 from mpc.evidence.loose_json import read_json
 from mpc.evidence.tpm import BANK, TpmEvidence, parse
-from mpc.evidence.tpm_pieces import is_bare_quote, parse_pieces
+from mpc.evidence.tpm_pieces import parse_pieces, quote_in
 from mpc.evidence.tpm_structures import (
     BANK_NAMES,
     PCR_COUNT,
@@ -60,7 +61,7 @@ Field = int | bytes
 
 def is_tpm(raw: bytes) -> bool:
     """Tell whether ``raw`` is a TPM quote in any of the forms, or the log of a boot."""
-    if is_bare_quote(raw) or is_event_log(raw):
+    if quote_in(raw) is not None or is_event_log(raw):
         return True
     try:
         _parse_whole(raw, Given())
@@ -90,8 +91,10 @@ def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[TpmEvidenc
     logs = [file for file in files if is_event_log(file)]
     others = [file for file in files if not is_event_log(file)]
     certificates: tuple[bytes, ...] = ()
-    if is_bare_quote(raw):
-        evidence = parse_pieces(raw, others, bank=given.bank or BANK)
+    found = quote_in(raw)
+    if found is not None:
+        quote, along = found
+        evidence = parse_pieces(quote, [*along, *others], bank=given.bank or BANK)
     else:
         evidence = _parse_whole(raw, given)
         certificates = tuple(der for file in others for der in certificates_of(file))
