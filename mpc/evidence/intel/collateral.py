@@ -44,6 +44,10 @@ _WRAPPED = ("collateral", "quotecollateral")
 _ESCAPED = b"-----BEGIN%20"
 _ANSWER = re.compile(rb'\s*\{\s*"(tcbInfo|enclaveIdentity)"\s*:\s*')
 _ANSWER_END = re.compile(rb'\s*,\s*"signature"\s*:\s*"([0-9A-Fa-f]{128})"\s*\}\s*\0?')
+# The same with its two fields in the other order, as tools write it that sort names.
+_SORTED = re.compile(rb'\s*\{\s*"signature"\s*:\s*"([0-9A-Fa-f]{128})"\s*,\s*"(tcbInfo|enclaveIdentity)"\s*:\s*')
+_SORTED_END = re.compile(rb"\s*\}\s*\0?")
+_TEXT_OR_SPACE = re.compile(rb'"(?:[^"\\]|\\.)*"|[ \t\r\n]+')
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class Signed:
 
     body: bytes
     signature: bytes
+
+    @property
+    def compact(self) -> bytes:
+        """The document as Intel writes it, without spaces: tools that print it again, indented, add only those."""
+        return _TEXT_OR_SPACE.sub(lambda found: found[0] if found[0][:1] == b'"' else b"", self.body)
 
 
 @dataclass(frozen=True)
@@ -130,17 +139,19 @@ def collateral_of(
 
 def signed_answer(raw: bytes) -> tuple[str, Signed] | None:
     """Return ``tcbInfo`` or ``enclaveIdentity`` and what was signed, if ``raw`` is such an answer of the service."""
-    start = _ANSWER.match(raw)
+    before = _SORTED.match(raw)
+    start = before or _ANSWER.match(raw)
     if start is None:
         return None
     try:  # latin-1 keeps every byte where it is
         _, end = json.JSONDecoder().raw_decode(raw.decode("latin-1"), start.end())
     except (ValueError, RecursionError):
         return None
-    rest = _ANSWER_END.fullmatch(raw, end)
+    rest = (_SORTED_END if before else _ANSWER_END).fullmatch(raw, end)
     if rest is None:
         return None
-    return start[1].decode(), Signed(raw[start.end() : end], bytes.fromhex(rest[1].decode()))
+    kind, signature = (before[2], before[1]) if before else (start[1], rest[1])
+    return kind.decode(), Signed(raw[start.end() : end], bytes.fromhex(signature.decode()))
 
 
 def bounded(collateral: Collateral) -> Collateral:

@@ -44,7 +44,8 @@ _MEANINGS: Final[Mapping[str, str]] = MappingProxyType({
     "tee_tcb_svn2": "16 security versions of the module that runs now",
 })  # fmt: skip
 _CERTIFICATIONS: Final[Mapping[int, str]] = MappingProxyType({
-    1: "PPID in the clear", 2: "PPID, RSA-2048", 3: "PPID, RSA-3072", 5: "chain of PCK certificates",
+    1: "PPID in the clear", 2: "PPID, RSA-2048", 3: "PPID, RSA-3072", 4: "PCK certificate alone",
+    5: "chain of PCK certificates",
 })  # fmt: skip
 
 

@@ -19,6 +19,8 @@ from mpc.evidence.intel.layout import (
     TDX,
     TEE_NAMES,
     Quote,
+    is_epid,
+    is_td_report,
     looks_like_quote,
     malformed,
     parse_quote,
@@ -31,7 +33,18 @@ COLLATERAL = "dcap-collateral"
 _NAMES = {SGX: "sgx", TDX: "tdx"}
 # As clouds, proxies and verification services call a quote; "outblob" is what configfs-tsm does.
 _QUOTE_NAMES: Final = frozenset(
-    {"quote", "tdxquote", "sgxquote", "intelquote", "dcapquote", "rawquote", "quotehex", "isvquote", "outblob"}
+    {
+        "quote",
+        "tdxquote",
+        "sgxquote",
+        "intelquote",
+        "dcapquote",
+        "rawquote",
+        "quotehex",
+        "isvquote",
+        "isvenclavequotebody",
+        "outblob",
+    }
 )
 _PARTS: Final = (b"tcb_info", b"qe_identity", b"tcbInfo", b"enclaveIdentity", b"tcbinfo", b"enclave_identity")
 # An enclave may call itself what it likes: only the names of Intel's own authorities make a certificate collateral.
@@ -41,12 +54,14 @@ _SPELLED_MAX_BYTES: Final = 4 * QUOTE_MAX_BYTES
 
 def is_sgx(raw: bytes) -> bool:
     """Tell whether ``raw`` is an SGX quote, bare or in a wrapper."""
-    return looks_like_quote(unwrapped(raw), SGX)
+    found = unwrapped(raw)
+    return looks_like_quote(found, SGX) or is_epid(found)
 
 
 def is_tdx(raw: bytes) -> bool:
     """Tell whether ``raw`` is a TDX quote, bare or in a wrapper."""
-    return looks_like_quote(unwrapped(raw), TDX)
+    found = unwrapped(raw)
+    return looks_like_quote(found, TDX) or is_td_report(found)
 
 
 def parse_sgx(raw: bytes) -> Quote:
@@ -93,7 +108,7 @@ def unwrapped(raw: bytes) -> bytes:
     if raw[:1] in {b"\3", b"\4", b"\5"}:
         return raw
     values = [value for value in map(bytes_of, named_in(raw, _QUOTE_NAMES)) if value is not None]
-    quotes = [value for value in values if looks_like_quote(value, SGX) or looks_like_quote(value, TDX)]
+    quotes = [value for value in values if any(looks_like_quote(value, tee) for tee in TEE_NAMES) or is_epid(value)]
     if (quote := joined_once(quotes)) is not None:
         return quote
     return raw if len(raw) > _SPELLED_MAX_BYTES else spelled(raw) or raw

@@ -4,6 +4,9 @@ A quote is header (48 bytes), body, length of the rest, rest; header and body ar
 attestation key, and under version 4 and 5 one more frame (certification data of type 6) around the report of the
 Quoting Enclave that vouches for the key, its signature, its data, and how that is certified in turn.
 
+Two things that are met and are no such quote are told in words: quotes of EPID (version 1 and 2), whose only verifier
+was a service that Intel closed in April 2025, and a TDREPORT, which only the processor that made it can check.
+
 Bytes behind the quote are kept as ``behind``: attesters pad with zeros, which ``verify`` allows, and nothing else.
 Sources: Intel SGX DCAP quote library API, appendix A; Intel TDX DCAP quoting library API, appendix A.
 """
@@ -25,12 +28,16 @@ ENCLAVE_REPORT_BYTES = 384
 
 # Certification data: how the signer of the Quoting Enclave's report is known.
 PPID_TYPES = frozenset({1, 2, 3})
+PCK_LEAF_TYPE = 4
 PCK_CHAIN_TYPE = 5
 QE_REPORT_TYPE = 6
 
 _BODY_TYPES: Final = {1: "sgx", 2: "td10", 3: "td15"}  # body types of version 5
 _BODY_BYTES: Final = {"sgx": ENCLAVE_REPORT_BYTES, "td10": 584, "td15": 648}
 _BODY_TEES: Final = {"sgx": SGX, "td10": TDX, "td15": TDX}
+
+TDREPORT_BYTES: Final = 1024
+_EPID_VERSIONS, _EPID_KINDS = (1, 2), (0, 1)  # of signature: unlinkable, linkable
 
 _DEBUG_ENCLAVE = 0x02
 _TD_UNDER_DEBUG = 0xFF  # bits 0 to 7: each of them lets somebody look in, not only DEBUG
@@ -167,6 +174,7 @@ def parse_quote(raw: bytes) -> Quote:
     """Return the quote that ``raw`` starts with (at most 16 KiB), or raise ``Malformed``."""
     if len(raw) > QUOTE_MAX_BYTES:
         raise malformed("it is over the limit of size", "size", f"at most {QUOTE_MAX_BYTES} bytes", str(len(raw)))
+    _refuse_others(raw)
     reader = _Reader(raw)
     header = _header(reader)
     name = _body_name(header, reader)
@@ -190,6 +198,23 @@ def parse_quote(raw: bytes) -> Quote:
         qe_auth_data=auth_data, certification_type=kind, chain=chain,
         platform=platform_of(chain[0]) if chain else None, behind=raw[reader.offset :],
     )  # fmt: skip
+
+
+def is_epid(raw: bytes) -> bool:
+    """Tell whether ``raw`` is a quote under EPID: version and kind of signature, and a report with its zeros."""
+    version, kind = (int.from_bytes(raw[at : at + 2], "little") for at in (0, 2))
+    if version not in _EPID_VERSIONS or kind not in _EPID_KINDS or len(raw) < HEADER_BYTES + ENCLAVE_REPORT_BYTES:
+        return False
+    try:
+        parse_enclave_report(raw[HEADER_BYTES:][:ENCLAVE_REPORT_BYTES])
+    except Malformed:
+        return False
+    return True
+
+
+def is_td_report(raw: bytes) -> bool:
+    """Tell whether ``raw`` is a TDREPORT: its length, type and subtype, and the zeros behind its version."""
+    return len(raw) == TDREPORT_BYTES and raw[:2] == bytes([TDX, 0]) and not any(raw[3:16])
 
 
 def quote_length(raw: bytes) -> int:
@@ -223,6 +248,19 @@ def parse_enclave_report(raw: bytes) -> EnclaveReport:
         isv_prod_id=int.from_bytes(raw[256:258], "little"), isv_svn=int.from_bytes(raw[258:260], "little"),
         config_svn=int.from_bytes(raw[260:262], "little"), isv_family_id=raw[304:320], report_data=raw[320:],
     )  # fmt: skip
+
+
+def _refuse_others(raw: bytes) -> None:
+    if is_epid(raw):
+        raise malformed(
+            "EPID quote: nobody can verify it since Intel closed its attestation service in April 2025", "version",
+            "3, 4 or 5 (ECDSA)", f"{raw[0]} (EPID)", remedy="let the enclave make an ECDSA quote (DCAP)",
+        )  # fmt: skip
+    if is_td_report(raw):
+        raise malformed(
+            "TDREPORT: only the processor that made it can check it", "quote", "a quote", "a report",
+            remedy="let the TD ask for a quote of it (configfs-tsm, or the host's quoting service)",
+        )  # fmt: skip
 
 
 def _header(reader: _Reader) -> Header:
@@ -260,9 +298,12 @@ def _framed(rest: _Reader) -> _Reader:
 def _certificates(kind: int, certification: bytes) -> tuple[Certificate, ...]:
     if kind in PPID_TYPES:  # they name the platform; its certificate has to come with the collateral
         return ()
-    if kind != PCK_CHAIN_TYPE:
-        raise malformed("unknown certification data", "certification type", "1, 2, 3 or 5", str(kind))
-    return parse_armour(certification)
+    if kind not in {PCK_LEAF_TYPE, PCK_CHAIN_TYPE}:
+        raise malformed("unknown certification data", "certification type", "1 to 5", str(kind))
+    chain = parse_armour(certification)
+    if kind == PCK_LEAF_TYPE and len(chain) != 1:
+        raise malformed("more than a leaf in certification data of type 4", "certificates", "1", str(len(chain)))
+    return chain
 
 
 def _td_report(raw: bytes) -> TdReport:
@@ -276,9 +317,11 @@ def _td_report(raw: bytes) -> TdReport:
     )  # fmt: skip
 
 
-def malformed(why: str, field: str, expected: str, found: str) -> Malformed:
+def malformed(
+    why: str, field: str, expected: str, found: str, *, remedy: str = "give the quote whole, as the attester wrote it"
+) -> Malformed:
     """Return the refusal of bytes that are no quote."""
     return Malformed(
-        "evidence.quote", "the quote is malformed", why=why, remedy="give the quote whole, as the attester wrote it",
+        "evidence.quote", "the quote is malformed", why=why, remedy=remedy,
         field=field, expected=expected, found=found,
     )  # fmt: skip

@@ -118,20 +118,17 @@ def _verify_pck(
         why="unknown Quoting Enclave: another maker or kind of key than is understood",
         remedy="use Intel's Quoting Enclave with ECDSA P-256",
     )  # fmt: skip
-    chain = quote.chain or _named_chain(collateral)
+    chain = quote.chain or collateral.pck_certificates[:1]
     checks.require(
         "pck_chain", expected="in the quote, or with its collateral", found="there" if chain else "nowhere",
         passed=bool(chain), why="no collateral: the quote only names its platform, and its certificate did not come",
         remedy="give the platform's PCK certificate chain",
     )  # fmt: skip
-    path = verify_pck_chain(chain, roots=anchors, at=at, checks=checks)
+    # Alone, the leaf finds its authority among the collateral.
+    beside = collateral.authorities if len(chain) == 1 else ()
+    path = verify_pck_chain((*chain, *beside), roots=anchors, at=at, checks=checks)
     require_no_stray(quote.chain, path, checks)
     return path
-
-
-def _named_chain(collateral: Collateral) -> tuple[Certificate, ...]:
-    found = collateral.pck_certificates[:1]
-    return (*found, *(one for one in collateral.authorities if found and one.subject == found[0].issuer))
 
 
 def _verify_signatures(quote: Quote, leaf: Certificate, checks: Checks) -> None:

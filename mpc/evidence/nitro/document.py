@@ -21,7 +21,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from mpc.canonical import format_time
 from mpc.errors import Malformed
@@ -42,6 +42,7 @@ _ALGORITHM, _ES384 = 1, -35  # RFC 9052, 3.1; RFC 9053, 2.1
 _SIGNATURE_BYTES = 96
 _DIGEST_BYTES = (32, 48, 64)
 _LIMITS: Final = {"public_key": 1024, "user_data": 512, "nonce": 512}
+_INSTANCE_LIMITS: Final = dict.fromkeys(_LIMITS, 1024)
 _WHAT = "the Nitro attestation document"
 # COSE_Sign1 under ES384 around a map, of any kind of length, that begins with the name of the enclave's instance.
 _BEGINNING = re.compile(rb"\xd2?\x84\x44\xa1\x01\x38\x22\xa0\x59..[\xa0-\xbf]\x69module_id", re.DOTALL)
@@ -49,6 +50,10 @@ _HEX = re.compile(rb"(?:0x)?(?:[0-9A-Fa-f]{2})+")
 _BASE64URL = bytes.maketrans(b"-_", b"+/")
 # What services call the document in JSON, without underscores and in lower case.
 _NAMES = frozenset({"attestation", "attestationdoc", "attestationdocument", "document"})
+_INSTANCE_PCRS = "nitrotpm_pcrs"
+_INSTANCE_PCR_MEANINGS = {
+    4: "boot loader, or unified kernel image", 7: "Secure Boot: policy and certificates", 12: "kernel command line",
+}  # fmt: skip
 _PCR_MEANINGS = {
     0: "enclave image", 1: "kernel and boot", 2: "application", 3: "IAM role of the parent instance",
     4: "parent instance", 8: "certificate that signed the image",
@@ -59,7 +64,8 @@ _PCR_MEANINGS = {
 class NitroDocument:
     """A document as it came. ``protected`` and ``payload`` are the bytes under ``signature`` (r and s, 48 bytes each).
 
-    ``bundle`` begins with the root, as AWS writes it. What the enclave chose may be None.
+    ``bundle`` begins with the root, as AWS writes it. What the enclave chose may be None. ``of`` says who speaks: an
+    enclave, or a whole instance with a NitroTPM, whose registers are those of a boot and mean other things.
     """
 
     protected: bytes
@@ -73,11 +79,12 @@ class NitroDocument:
     public_key: bytes | None
     user_data: bytes | None
     nonce: bytes | None
+    of: Literal["enclave", "instance"] = "enclave"
 
     @property
     def debug(self) -> bool:
         """Whether a register that tells the program holds nothing: its host can then read and change the enclave."""
-        return not all(any(self.pcrs.get(index, b"")) for index in MEASURED)
+        return self.of == "enclave" and not all(any(self.pcrs.get(index, b"")) for index in MEASURED)
 
 
 def parse(raw: bytes) -> NitroDocument:
@@ -122,12 +129,14 @@ def is_document(raw: bytes) -> bool:
 
 def describe(document: NitroDocument) -> tuple[Shown, ...]:
     """Return every field for a person to read; nothing of it is believed."""
+    meanings = _PCR_MEANINGS if document.of == "enclave" else _INSTANCE_PCR_MEANINGS
     return (
-        Shown("module_id", document.module_id, "instance and enclave"),
+        Shown("of", document.of, "enclave: closed to its instance; instance: a machine with a NitroTPM"),
+        Shown("module_id", document.module_id, "instance and enclave, or instance and NitroTPM"),
         Shown("timestamp_ms", str(document.timestamp_ms), "milliseconds since 1970, by the security module's clock"),
         Shown("debug", "yes" if document.debug else "no", "whether the registers of the program are zero"),
         *(
-            Shown(f"pcr{index}", value.hex(), _PCR_MEANINGS.get(index, "platform configuration register"))
+            Shown(f"pcr{index}", value.hex(), meanings.get(index, "platform configuration register"))
             for index, value in sorted(document.pcrs.items())
         ),
         Shown("user_data", _hex(document.user_data), "bytes that the enclave chose"),
@@ -143,12 +152,17 @@ def describe(document: NitroDocument) -> tuple[Shown, ...]:
 def _parsed(protected: bytes, payload: bytes, signature: bytes, fields: Mapping[Any, Any]) -> NitroDocument:
     match fields:
         case {
-            "module_id": str(module_id), "digest": "SHA384", "timestamp": int(timestamp), "pcrs": dict(pcrs),
+            "module_id": str(module_id), "digest": "SHA384", "timestamp": int(timestamp),
             "certificate": bytes(leaf), "cabundle": list(bundle),
         } if module_id and timestamp > 0:  # fmt: skip
             pass
         case _:
             raise _malformed("a required field is missing, or of another type")
+    given = {name: fields[name] for name in ("pcrs", _INSTANCE_PCRS) if name in fields}
+    if len(given) != 1 or not isinstance(pcrs := next(iter(given.values())), dict):
+        raise _malformed("it does not hold the registers either of an enclave or of an instance", "pcrs")
+    of_instance = _INSTANCE_PCRS in given
+    limits = _INSTANCE_LIMITS if of_instance else _LIMITS
     if not pcrs or not all(_is_register(index, value) for index, value in pcrs.items()):
         raise _malformed("its registers are not 1 to 32 digests", "pcrs")
     if not 0 < len(bundle) <= BUNDLE_MAX_CERTIFICATES:
@@ -156,7 +170,8 @@ def _parsed(protected: bytes, payload: bytes, signature: bytes, fields: Mapping[
     return NitroDocument(
         protected=protected, payload=payload, signature=signature, module_id=module_id, timestamp_ms=timestamp,
         pcrs=pcrs, certificate=_certificate(leaf), bundle=tuple(_certificate(item) for item in bundle),
-        **{name: _chosen(fields, name, limit) for name, limit in _LIMITS.items()},
+        of="instance" if of_instance else "enclave",
+        **{name: _chosen(fields, name, limit) for name, limit in limits.items()},
     )  # fmt: skip
 
 

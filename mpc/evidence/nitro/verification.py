@@ -29,18 +29,20 @@ _WHAT = "the Nitro attestation document is not believed"
 def verify(document: NitroDocument, endorsements: Sequence[bytes], *, roots: Sequence[bytes], at: datetime) -> Claims:
     """Return the claims of a document whose bundle leads to one of ``roots`` (DER or SHA-256) at the time ``at``.
 
-    ``bound`` is ``user_data``. ``endorsements`` are not needed and not looked at.
+    ``bound`` is ``user_data``. ``endorsements`` are not needed and not looked at. Of an instance with a NitroTPM the
+    hardware shows what it booted, and nothing hides its memory: no reference of an enclave accepts it.
     """
     del endorsements
     checks = Checks(_WHAT)
     chain = _verify_chain(document, roots, at, checks)
     _verify_signature(document, checks)
+    of_enclave = document.of == "enclave"
     return Claims(
         format=NAME,
         bound=document.user_data or b"",
         measurements={f"pcr{index}": value for index, value in sorted(document.pcrs.items())},
-        measured_by="hardware",
-        memory_protected=True,
+        measured_by="hardware" if of_enclave else "boot",
+        memory_protected=of_enclave,
         debug=document.debug,
         verified_at=at,
         facts=_facts(document, chain),
@@ -92,6 +94,7 @@ def _verify_signature(document: NitroDocument, checks: Checks) -> None:
 def _facts(document: NitroDocument, chain: Chain) -> dict[str, Fact]:
     chosen = {"user_data": document.user_data, "nonce": document.nonce, "public_key": document.public_key}
     return {
+        "of": document.of,
         "module_id": document.module_id,
         "timestamp_ms": document.timestamp_ms,
         **{name: value.hex() for name, value in chosen.items() if value is not None},

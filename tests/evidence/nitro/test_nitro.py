@@ -363,3 +363,35 @@ def test_a_damaged_document_is_told_what_is_wrong_with_it() -> None:
     for spoiled in (damaged, raw[:-1], base64.b64encode(damaged)):
         verdict = judged(spoiled, format=None)
         assert (verdict.format, verdict.stage, verdict.accepted) == ("nitro", "parse", False)
+
+
+INSTANCE = {
+    "pcrs": ...,
+    "nitrotpm_pcrs": {index: bytes([index + 1]) * 48 for index in range(24)},
+    "module_id": "i-01-tpm1",
+}
+
+
+def test_a_document_of_a_nitro_tpm_is_believed_of_an_instance_and_of_no_enclave() -> None:
+    raw = FORGE.document(FORGE.payload(root=ROOT, **INSTANCE, user_data=bytes(1024)))
+    verdict = judged(raw)
+    assert verdict.accepted, verdict.refusal
+    claims = verdict.claims
+    assert claims is not None
+    assert (claims.facts["of"], claims.measured_by, claims.memory_protected) == ("instance", "boot", False)
+    assert claims.measurements["pcr23"] == bytes([24]) * 48
+    # The same values of registers, in a reference for an enclave, accept no instance.
+    values = {f"pcr{index}": (bytes([index + 1]) * 48).hex() for index in (0, 1, 2)}
+    reference = NitroReference(
+        format="nitro", **values, pcr3=None, pcr4=None, pcr8=None, measured_by="hardware", memory_protected=True
+    )
+    refused = judged(raw, references=[reference])
+    failed = {check.name for check in refused.checks if not check.passed}
+    assert failed >= {"measured_by", "memory_protected"}
+    assert not refused.accepted
+
+
+def test_a_document_of_both_or_of_neither_is_of_nothing() -> None:
+    for lie in ({**INSTANCE, "pcrs": PCRS}, {"pcrs": ...}, {**INSTANCE, "nitrotpm_pcrs": [1]}):
+        verdict = judged(FORGE.document(FORGE.payload(**lie)))
+        assert (verdict.stage, verdict.refusal.field if verdict.refusal else None) == ("parse", "pcrs")
