@@ -1,4 +1,8 @@
-"""Wrappers as files: what lies in them is told, and verified by nobody here; unwrap it, and verify what it is."""
+"""Wrappers as files: what lies in them is told, and verified by nobody here; unwrap it, and verify what it is.
+
+A signed wrapper (draft-ietf-rats-msg-wrap, 4: COSE_Sign1 or JWS around a collection) is read under the signer's key,
+which is given beside it or as a root; a key that it brings along is not looked at.
+"""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -6,12 +10,17 @@ from typing import NoReturn
 
 from mpc.errors import Malformed, Untrusted
 from mpc.evidence.certificate import certificates_of, parse_certificate
+from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Fact, Given, Shown
 from mpc.evidence.cmw.reading import EXTENSION, malformed, parse_wrapper, wrapper_in
 from mpc.evidence.cmw.wrapper import Collection, Record, Wrapper
+from mpc.evidence.ear.cose import is_message, parse_message
+from mpc.evidence.ear.files import key_file
+from mpc.evidence.ear.jws import Token, is_token, is_wrapper_type, parse_public_key, parse_token, verify_token
 from mpc.evidence.format import Document, Format, no_roots
 
 NAME = "cmw"
+_WHAT = "the signed wrapper is not believed"
 _OURS = "application/vnd.sealroom."
 _DER, _PEM = b"\x30\x82", b"-----BEGIN"
 
@@ -39,10 +48,13 @@ def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[Wrapper, t
 
 def read_wrapper(raw: bytes, files: Sequence[bytes], given: Given, *, roots: Sequence[bytes], at: datetime) -> Document:
     """Return what a wrapper holds."""
-    del files, given, roots, at
+    del given, at
     wrapper, facts = _read(raw)
-    kind = "record" if isinstance(wrapper, Record) else "collection"
-    return Document(kind, "parse", {**facts, "keys": _labels(wrapper), "types": _types(wrapper)})
+    kind, token, checks = "record" if isinstance(wrapper, Record) else "collection", _signed(raw), Checks(_WHAT)
+    if token is not None:
+        verify_token(token, [parse_public_key(key) for key in (*files, *roots)], checks)
+    facts |= {"keys": _labels(wrapper), "types": _types(wrapper), "signed": token is not None}
+    return Document(kind, "parse" if token is None else "verify", facts, checks.made)
 
 
 def describe(wrapper: Wrapper) -> tuple[Shown, ...]:
@@ -65,7 +77,18 @@ def no_evidence(*_: object, **__: object) -> NoReturn:
     )  # fmt: skip
 
 
+def _signed(raw: bytes) -> Token | None:
+    """Return the token whose header says that a wrapper is signed, None where ``raw`` is no such."""
+    try:
+        token = parse_token(raw) if is_token(raw) else parse_message(raw) if is_message(raw) else None
+    except Malformed:
+        return None
+    return token if token is not None and is_wrapper_type(token.content_type) else None
+
+
 def _read(raw: bytes) -> tuple[Wrapper, dict[str, Fact]]:
+    token = _signed(raw)
+    raw = raw if token is None else token.payload
     if not raw.startswith((_DER, _PEM)):
         wrapper, spelled = parse_wrapper(raw)
         return wrapper, {"serialization": spelled}
@@ -98,4 +121,7 @@ def _kind(record: Record) -> str:
     return " and ".join(str(each.name).lower().replace("_", " ") for each in record.indicator)
 
 
-FORMAT = Format(NAME, is_wrapper, parse, gather, no_evidence, no_evidence, describe, no_roots, document=read_wrapper)
+FORMAT = Format(
+    NAME, is_wrapper, parse, gather, no_evidence, no_evidence, describe, no_roots, anchors=key_file,
+    document=read_wrapper,
+)  # fmt: skip

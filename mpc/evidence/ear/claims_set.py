@@ -1,11 +1,16 @@
-"""EAT Attestation Results (draft-ietf-rats-ear): the claims set in JSON, parsed whole and believed in nothing."""
+"""EAT Attestation Results (draft-ietf-rats-ear): the claims set in JSON or CBOR, parsed whole and believed in nothing.
+
+Numbers stand for names in CBOR; they are turned into the names of JSON, and one reader reads both.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mpc.evidence.ear.jws import TOKEN_MAX_BYTES, decoded, malformed
+from mpc.errors import Malformed
+from mpc.evidence.cbor import CBORTag, read_cbor
+from mpc.evidence.ear.jws import TOKEN_MAX_BYTES, decoded, encoded, malformed
 from mpc.evidence.ear.vector import CLAIMS, TIERS, Status, status_named, tier_of, worst_of
 from mpc.evidence.json_fields import field_of, refuse_field, texts_of
 from mpc.evidence.loose_json import read_json
@@ -24,8 +29,18 @@ _RENAMED: Final = {
     "ear_verifier_id": "ear.verifier-id", "ear_raw_evidence": "ear.raw-evidence", "ear_status": STATUS,
     "ear_trustworthiness_vector": VECTOR, "ear_appraisal_policy_ids": POLICY,
 }  # fmt: skip
+# CBOR's keys: RFC 9711, 10.1; RFC 8392, 4; draft-ietf-rats-ear, 3.
+_CLAIM_KEYS: Final = {
+    265: "eat_profile", 4: "exp", 5: "nbf", 6: "iat", 10: "eat_nonce", 266: "submods", 1002: "ear.raw-evidence",
+    1004: "ear.verifier-id",
+}  # fmt: skip
+_ENTRY_KEYS: Final = {1000: STATUS, 1001: VECTOR, 1003: POLICY}
+_VERIFIER_KEYS: Final = {0: "developer", 1: "build"}
+_PROFILE_KEY, _SUBMODS_KEY = 265, 266
+_UNSIGNED = 601  # tag of an unprotected claims set (RFC 9781)
 _MOST_ATTESTERS = 64
 _LAST_SECOND = 253402300799  # of the year 9999
+_CBOR_STARTS: Final = tuple(bytes([first]) for first in (*range(0xA0, 0xC0), 0xD9))  # a map; tag 601 over one
 
 
 @dataclass(frozen=True)
@@ -53,13 +68,19 @@ class AttestationResult:
 
 
 def is_claims_set(raw: bytes) -> bool:
-    """Tell whether ``raw`` looks like JSON of such a claims set."""
-    return raw.lstrip()[:1] == b"{" and b'"eat_profile"' in raw and b'"submods"' in raw
+    """Tell whether ``raw`` looks like JSON of such a claims set, or is one in CBOR."""
+    if raw.lstrip()[:1] == b"{":
+        return b'"eat_profile"' in raw and b'"submods"' in raw
+    try:
+        return raw[:1] in _CBOR_STARTS and {"eat_profile", "submods"} <= _from_cbor(raw).keys()
+    except Malformed:
+        return False
 
 
 def parse_claims_set(raw: bytes) -> AttestationResult:
     """Return the claims set that ``raw`` spells, or raise ``Malformed``; what it knows nothing of it leaves aside."""
-    fields = _renamed(read_json(raw, what=_WHAT, max_bytes=TOKEN_MAX_BYTES))
+    in_cbor = raw[:1] in _CBOR_STARTS
+    fields = _from_cbor(raw) if in_cbor else _renamed(read_json(raw, what=_WHAT, max_bytes=TOKEN_MAX_BYTES))
     profile = field_of(fields, "eat_profile", str, _WHAT)
     if profile not in PROFILES:
         refuse_field(_WHAT, "unknown profile", "eat_profile", " or ".join(PROFILES), profile[:128])
@@ -78,6 +99,47 @@ def parse_claims_set(raw: bytes) -> AttestationResult:
         raw_evidence=decoded(_text(fields, "ear.raw-evidence")) if "ear.raw-evidence" in fields else None,
         attesters={name: _appraisal(entry) for name, entry in attesters.items()},
     )
+
+
+def _from_cbor(raw: bytes) -> dict[str, Any]:
+    """Return a claims set in CBOR under the names of JSON, bytes as base64url."""
+    value = read_cbor(raw, max_bytes=TOKEN_MAX_BYTES, what=_WHAT)
+    if isinstance(value, CBORTag) and value.tag == _UNSIGNED:
+        value = value.value
+    fields = _by_names(value, _CLAIM_KEYS)
+    if "ear.verifier-id" in fields:
+        fields["ear.verifier-id"] = _by_names(fields["ear.verifier-id"], _VERIFIER_KEYS)
+    if isinstance(fields.get("submods"), dict):
+        fields["submods"] = {name: _entry(entry) for name, entry in fields["submods"].items() if isinstance(name, str)}
+    return fields
+
+
+def _entry(entry: object) -> dict[str, Any]:
+    fields = _by_names(entry, _ENTRY_KEYS)
+    if VECTOR in fields:
+        fields[VECTOR] = _by_names(fields[VECTOR], dict(enumerate(CLAIMS)))
+    return fields
+
+
+def _by_names(holder: object, names: Mapping[int, str]) -> dict[str, Any]:
+    if not isinstance(holder, Mapping):
+        raise malformed("a map of it is none")
+    found = {
+        names.get(key, str(key)) if isinstance(key, int) else str(key): _text_of(value) for key, value in holder.items()
+    }
+    if len(found) != len(holder):
+        raise malformed("a field stands in it under both of its names")
+    return found
+
+
+def _text_of(value: object) -> object:
+    match value:
+        case bytes():
+            return encoded(value).decode()
+        case list() if value and all(isinstance(one, bytes) for one in value):
+            return [encoded(one).decode() for one in value if isinstance(one, bytes)]
+        case _:
+            return value
 
 
 def _appraisal(entry: object) -> Appraisal:

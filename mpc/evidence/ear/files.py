@@ -1,4 +1,4 @@
-"""Attestation results as they lie in files: claims in JSON that nobody signed, or a token; keys in JWK or PEM beside.
+"""Attestation results as they lie in files: unsigned claims, or a token (JWT, CWT); keys in JWK or PEM beside them.
 
 A result is no evidence: it says what another verifier found. So it is read as a document, and never appraised.
 """
@@ -13,27 +13,38 @@ from mpc.errors import Malformed, Untrusted
 from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Check, Fact, Given, Shown
 from mpc.evidence.ear.claims_set import AttestationResult, is_claims_set, parse_claims_set
-from mpc.evidence.ear.jws import encoded, is_token, parse_public_key, parse_token, verify_token
+from mpc.evidence.ear.cose import is_message, parse_message
+from mpc.evidence.ear.jws import (
+    TOKEN_MAX_BYTES,
+    Token,
+    encoded,
+    is_token,
+    is_wrapper_type,
+    parse_public_key,
+    parse_token,
+    verify_token,
+)
 from mpc.evidence.format import Document
+from mpc.evidence.loose_json import read_json
 
 NAME = "ear"
 _WHAT = "the attestation result is not believed"
 
 
 def is_result(raw: bytes) -> bool:
-    """Tell whether ``raw`` is a result, signed or not; no other format comes as a token."""
-    if not is_token(raw):
-        return is_claims_set(raw)
+    """Tell whether ``raw`` is a result, signed or not; of what comes as JWT everything but a message wrapper."""
     try:
-        parse_token(raw)
+        if is_token(raw):
+            return not is_wrapper_type(parse_token(raw).content_type)
+        return is_claims_set(parse_message(raw).payload if is_message(raw) else raw)
     except Malformed:
         return False
-    return True
 
 
 def parse(raw: bytes) -> AttestationResult:
     """Return the result that ``raw`` spells, or raise ``Malformed``; whoever signed it, nothing is believed."""
-    return parse_claims_set(parse_token(raw).payload if is_token(raw) else raw)
+    token = _token(raw)
+    return parse_claims_set(raw if token is None else token.payload)
 
 
 def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[AttestationResult, tuple[bytes, ...]]:
@@ -45,16 +56,38 @@ def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[Attestatio
 def read_result(raw: bytes, files: Sequence[bytes], given: Given, *, roots: Sequence[bytes], at: datetime) -> Document:
     """Return what a result says, once one of the keys in ``files`` or ``roots`` has signed it, if it is signed."""
     checks = Checks(_WHAT)
-    signed = is_token(raw)
-    if signed:
-        token = parse_token(raw)
+    token = _token(raw)
+    if token is not None:
+        _refuse_others(token.payload)
         verify_token(token, [parse_public_key(key) for key in (*files, *roots)], checks)
-        result = parse_claims_set(token.payload)
-    else:
-        result = parse_claims_set(raw)
+    result = parse_claims_set(raw if token is None else token.payload)
     _verify_time(result, at, checks)
     _verify_nonce(result, given, checks)
-    return Document("attestation result", "appraise", _facts(result, signed=signed), (*checks.made, *_statuses(result)))
+    facts = _facts(result, signed=token is not None)
+    return Document("attestation result", "appraise", facts, (*checks.made, *_statuses(result)))
+
+
+def _token(raw: bytes) -> Token | None:
+    if is_token(raw):
+        return parse_token(raw)
+    return parse_message(raw) if is_message(raw) else None
+
+
+def _refuse_others(payload: bytes) -> None:
+    """Refuse the token of a service with claims of its own, such as Google's or Microsoft's, by the name of its issuer.
+
+    Its signature says whose word it is, and nothing here could say what that word means.
+    """
+    if payload[:1] != b"{":
+        return
+    claims = read_json(payload, what="the token", max_bytes=TOKEN_MAX_BYTES)
+    issuer = claims.get("iss")
+    if isinstance(issuer, str) and "submods" not in claims:
+        raise Malformed(
+            "evidence.result", "the token is no attestation result", why="unknown kind of token: its claims are its "
+            "issuer's own", remedy="verify it as its issuer describes, or give the evidence itself", field="iss",
+            expected="an EAT Attestation Result (EAR)", found=issuer[:128],
+        )  # fmt: skip
 
 
 def describe(result: AttestationResult) -> tuple[Shown, ...]:

@@ -40,12 +40,16 @@ PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 @dataclass(frozen=True)
 class Token:
-    """A token, taken apart and believed in nothing; ``signed`` are the bytes under ``signature``."""
+    """A token, taken apart and believed in nothing; ``signed`` are the bytes under ``signature``.
+
+    ``content_type`` is what its header says that the payload is, where it does.
+    """
 
     algorithm: str
     payload: bytes
     signed: bytes
     signature: bytes
+    content_type: str | int | None = None
 
 
 def is_token(raw: bytes) -> bool:
@@ -65,7 +69,15 @@ def parse_token(raw: bytes) -> Token:
     if "crit" in fields:
         raise malformed("its header asks for what this version does not understand", "crit")
     signed = raw.strip().rpartition(b".")[0]
-    return Token(field_of(fields, "alg", str, _WHAT), payload, signed, signature)
+    content = fields.get("cty")
+    return Token(
+        field_of(fields, "alg", str, _WHAT), payload, signed, signature, content if isinstance(content, str) else None
+    )
+
+
+def is_wrapper_type(content_type: str | int | None) -> bool:
+    """Tell whether a header says that what is signed is a Conceptual Message Wrapper (draft-ietf-rats-msg-wrap, 4)."""
+    return isinstance(content_type, str) and content_type.removeprefix("application/").startswith("cmw")
 
 
 def verify_token(token: Token, keys: Sequence[PublicKey], checks: Checks) -> None:
