@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from mpc.errors import Malformed
-from mpc.evidence.azure.layout import AzureEvidence, HclReport, malformed, parse_report_of_paravisor
+from mpc.evidence.azure.layout import REPORT_MAX_BYTES, AzureEvidence, HclReport, malformed, parse_report_of_paravisor
 from mpc.evidence.azure.pieces import MAGIC, sorted_pieces
 from mpc.evidence.certificate import CERTIFICATE_MAX_BYTES, certificates_of, parse_certificate
 from mpc.evidence.claims import Fact, Given, Shown
@@ -26,11 +26,13 @@ from mpc.evidence.intel import parse_quote
 from mpc.evidence.json_fields import field_of, refuse_field
 from mpc.evidence.loose_json import read_json
 from mpc.evidence.snp import Report
+from mpc.evidence.spellings import spelled
 from mpc.evidence.tpm import BANK, TpmEvidence
 from mpc.evidence.tpm import describe as describe_quote
 from mpc.evidence.tpm_structures import BANK_NAMES, PCR_COUNT, Signature, parse_attest, parse_signature
 
 MAX_BYTES = 128 << 10
+_SPELLED_MAX_BYTES = 2 * REPORT_MAX_BYTES
 _WHAT = "the evidence of an Azure VM"
 _REPORT = ("hcl_report", "report")
 _QUOTE = ("tpm_quote", "quote")
@@ -43,6 +45,7 @@ _SIGNATURE_SCHEMES = (b"\x00\x14", b"\x00\x16")
 
 def parse(raw: bytes) -> AzureEvidence:
     """Return the evidence that ``raw`` holds, JSON or the paravisor's report alone, or raise ``Malformed``."""
+    raw = _spelled(raw)
     if raw.startswith(MAGIC):
         return AzureEvidence(parse_report_of_paravisor(raw), None, None, ())
     return _parse(raw, BANK)
@@ -53,11 +56,19 @@ def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[AzureEvide
 
     A log of the boot among them explains the registers.
     """
-    logs = [file for file in files if is_event_log(file)]
+    raw, logs = _spelled(raw), [file for file in files if is_event_log(file)]
     evidence, others = _gather(raw, [file for file in files if file not in logs], given.bank or BANK)
     if logs and evidence.quote is not None:
         evidence = replace(evidence, quote=replace(evidence.quote, event_log=parse_event_log(logs[0])))
     return evidence, tuple(unpadded(file)[0] for file in others)
+
+
+def _spelled(raw: bytes) -> bytes:
+    """Return the paravisor's report where ``raw`` is one in hex or base64, and anything else as it is."""
+    if len(raw) > _SPELLED_MAX_BYTES or raw.startswith((MAGIC, b"{")):
+        return raw
+    found = spelled(raw)
+    return raw if found is None or not found.startswith(MAGIC) else found
 
 
 def _gather(raw: bytes, files: Sequence[bytes], bank: str) -> tuple[AzureEvidence, Sequence[bytes]]:

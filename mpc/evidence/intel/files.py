@@ -19,6 +19,7 @@ from mpc.evidence.intel.layout import (
     TDX,
     TEE_NAMES,
     Quote,
+    carries_claims,
     is_epid,
     is_td_report,
     looks_like_quote,
@@ -55,7 +56,7 @@ _SPELLED_MAX_BYTES: Final = 4 * QUOTE_MAX_BYTES
 def is_sgx(raw: bytes) -> bool:
     """Tell whether ``raw`` is an SGX quote, bare or in a wrapper."""
     found = unwrapped(raw)
-    return looks_like_quote(found, SGX) or is_epid(found)
+    return (looks_like_quote(found, SGX) and not carries_claims(found)) or is_epid(found)
 
 
 def is_tdx(raw: bytes) -> bool:

@@ -14,6 +14,7 @@ Sources: Intel SGX DCAP quote library API, appendix A; Intel TDX DCAP quoting li
 from dataclasses import dataclass
 from typing import Final
 
+from mpc.canonical import sha256
 from mpc.errors import Malformed
 from mpc.evidence.certificate import Certificate
 from mpc.evidence.event_log import EventLog
@@ -39,6 +40,7 @@ _BODY_TEES: Final = {"sgx": SGX, "td10": TDX, "td15": TDX}
 TDREPORT_BYTES: Final = 1024
 _EPID_VERSIONS, _EPID_KINDS = (1, 2), (0, 1)  # of signature: unlinkable, linkable
 
+_REPORT_DATA_AT = 320
 _DEBUG_ENCLAVE = 0x02
 _TD_UNDER_DEBUG = 0xFF  # bits 0 to 7: each of them lets somebody look in, not only DEBUG
 _SEPT_VE_DISABLE = 1 << 28
@@ -224,6 +226,16 @@ def quote_length(raw: bytes) -> int:
     reader.take(_BODY_BYTES[name], "the body")
     reader.take(reader.number(4, "the signature's length"), "the signature data")
     return reader.offset
+
+
+def carries_claims(raw: bytes) -> bool:
+    """Tell whether behind an SGX quote stand the claims whose SHA-256 its report data carries (Open Enclave)."""
+    try:
+        quote, rest = raw[: quote_length(raw)], raw[quote_length(raw) :]
+    except Malformed:
+        return False
+    report_data = quote[HEADER_BYTES:][:ENCLAVE_REPORT_BYTES][_REPORT_DATA_AT:]
+    return quote[:2] == b"\3\0" and bool(rest) and sha256(rest) == report_data[:32] and not any(report_data[32:])
 
 
 def looks_like_quote(raw: bytes, tee: int) -> bool:

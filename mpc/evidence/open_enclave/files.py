@@ -14,6 +14,7 @@ from mpc.evidence.intel import describe, read_collateral
 from mpc.evidence.intel.certificates import anchors_among, verify_signer_chain
 from mpc.evidence.intel.collateral import Collateral, signed_answer
 from mpc.evidence.intel.files import verify_collateral
+from mpc.evidence.intel.layout import carries_claims
 from mpc.evidence.intel.provisioning import is_signed_under
 from mpc.evidence.open_enclave.collateral_json import CollateralDocument, parse_collateral_document
 from mpc.evidence.open_enclave.endorsements import collateral_file, is_endorsements
@@ -38,7 +39,7 @@ def parse(raw: bytes) -> OpenEnclaveEvidence:
 
 def is_open_enclave(raw: bytes) -> bool:
     """Tell whether ``raw`` is evidence or a report with Open Enclave's header, its certificate, its endorsements."""
-    if is_endorsements(raw):
+    if is_endorsements(raw) or carries_claims(raw):
         return True
     if not (raw[:4] in _HEADERS or raw[:1] == b"0" or raw.lstrip()[:27] == b"-----BEGIN CERTIFICATE-----"):
         return False

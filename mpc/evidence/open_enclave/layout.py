@@ -18,6 +18,7 @@ from typing import Literal
 from mpc.errors import Malformed
 from mpc.evidence.certificate import Certificate, parse_certificate
 from mpc.evidence.intel import Quote, parse_quote, quote_length
+from mpc.evidence.intel.layout import carries_claims
 
 EVIDENCE_MAX_BYTES = 64 << 10
 CLAIMS_MAX_COUNT = 64
@@ -78,6 +79,9 @@ def parse_wrapped(raw: bytes) -> OpenEnclaveEvidence:
         return _parse_evidence(raw)
     if version == _REPORT_VERSION:
         return OpenEnclaveEvidence("report", parse_quote(_report_body(raw)))
+    if carries_claims(raw):  # as some services send it, the header left out
+        end = quote_length(raw)
+        return OpenEnclaveEvidence("sgx-ecdsa", parse_quote(raw[:end]), raw[end:])
     if int.from_bytes(raw[:2], "little") in _QUOTE_VERSIONS:
         return OpenEnclaveEvidence("quote", parse_quote(raw))
     raise malformed("unknown version", "version", "3 (evidence), 1 (report) or a quote", str(version))

@@ -509,3 +509,12 @@ def test_a_log_of_the_boot_beside_it_explains_registers_and_is_no_endorsement() 
     log += bytes(4) + b"\x08\0\0\0\1\0\0\0" + digests + len(said).to_bytes(4, "little") + said
     claims = believed(FORGE.evidence(quote=FORGE.quote(registers={0: value})), log)
     assert claims.facts["event_log"] == {"pcr0": ("EV_S_CRTM_VERSION: firmware",), "unexplained": ()}
+
+
+def test_the_paravisors_report_may_be_spelled_in_text() -> None:
+    report = FORGE.report()
+    for raw in (base64.b64encode(report), report.hex().encode() + b"\n"):
+        verdict = examine(
+            raw, at=NOW, endorsements=[*CHIP, json.dumps(FORGE.quote()).encode()], roots=[AMD_ROOT, AK_ROOT]
+        )
+        assert (verdict.format, verdict.accepted) == ("azure-vtpm", True), verdict.refusal

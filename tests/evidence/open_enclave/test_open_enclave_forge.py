@@ -340,3 +340,16 @@ def test_a_signer_of_another_name_signs_no_collateral() -> None:
 def test_other_json_is_no_document_of_collateral() -> None:
     assert parse_collateral_document(b'{"signature": "", "somethingElse": {}}') is None
     assert judged(b"{}", collateral=()).stage == "parse"
+
+
+def test_claims_behind_a_quote_are_evidence_without_its_header() -> None:
+    raw = quote(hashed(b"a public key")) + b"a public key"
+    assert recognise(raw) == "open-enclave"
+    verdict = examine(raw, at=NOW, endorsements=[SGX], roots=[ROOT_DER])
+    assert (verdict.format, verdict.accepted) == ("open-enclave", True), verdict.refusal
+    assert verdict.claims is not None
+    for other in (quote(hashed(b"another key")) + b"a public key", quote(sha256(b"x") + b"\1" * 32) + b"x"):
+        refused = examine(other, at=NOW, endorsements=[SGX], roots=[ROOT_DER])
+        assert (refused.format, refused.accepted) == ("sgx", False)
+        assert refused.reason.startswith("trailing bytes")
+    assert recognise(quote(hashed(b"")) + bytes(100)) == "sgx"
