@@ -88,7 +88,8 @@ class TpmEvidence:
     """A quote and what is needed to check it. ``public`` and ``certificates`` may be absent only in separate pieces.
 
     ``bank`` is the one that the quote has to cover. ``also`` are quotes of other banks that came with it: they have to
-    hold as well. ``event_log`` explains registers; nothing depends on it.
+    hold as well. ``event_log`` explains registers; nothing depends on it. ``parent`` is the primary key under which the
+    attestation key was made, where it is none itself (``tpm2_createak`` makes it a child of the endorsement key).
     """
 
     attest: Attest
@@ -100,6 +101,7 @@ class TpmEvidence:
     bank: str = BANK
     also: tuple["TpmEvidence", ...] = ()
     event_log: EventLog | None = None
+    parent: Public | None = None
 
 
 def parse(raw: bytes) -> TpmEvidence:
@@ -260,18 +262,21 @@ def verify_key_chain(
 def verify_quote(evidence: TpmEvidence, checks: Checks) -> Mapping[int, bytes]:
     """Return the registers of a quote that ``evidence.spki`` has signed, or refuse; of the key itself nothing."""
     if evidence.public is not None:
-        _verify_signer(evidence.attest, evidence.public, checks)
+        _verify_signer(evidence.attest, evidence.public, evidence.parent, checks)
     _verify_signature(evidence, checks)
     _verify_selection(evidence, checks)
     return _verify_pcrs(evidence, checks)
 
 
-def _verify_signer(attest: Attest, public: Public, checks: Checks) -> None:
-    names = [public.qualified_name(handle) for handle in HIERARCHIES.values()]
+def _verify_signer(attest: Attest, public: Public, parent: Public | None, checks: Checks) -> None:
+    names = [public.qualified_name(handle.to_bytes(4)) for handle in HIERARCHIES.values()]
+    if parent is not None:
+        above = [parent.qualified_name(handle.to_bytes(4)) for handle in HIERARCHIES.values()]
+        names += [public.qualified_name(name) for name in above]
     checks.require(
         "ak_name", expected=" or ".join(name.hex() for name in names), found=attest.qualified_signer.hex(),
         passed=attest.qualified_signer in names, why="the quote names another key as its signer",
-        remedy="send the public area of the key that signed the quote, a primary key of its hierarchy",
+        remedy="send the public area of the key that signed the quote, and its parent's where it has one",
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ or its size:
 * the signature: TPMT_SIGNATURE, or what ``tpm2_quote -f plain`` writes (RSASSA's number, ECDSA's DER);
 * the register values: concatenated in the selection's order (``--pcrs_format=values``), or as tpm2-tools writes them
   from its memory (``serialized``, its default: selection, then lists of eight digests, little-endian);
-* the key (PEM, or TPM2B_PUBLIC) and its certificates (PEM or DER).
+* the key (PEM, or TPM2B_PUBLIC, then maybe with its parent's) and its certificates (PEM or DER).
 
 Keylime's agents put the first three into one text, ``r<base64>:<base64>:<base64>``.
 """
@@ -26,6 +26,7 @@ from mpc.evidence.der import SEQUENCE
 from mpc.evidence.spellings import named_in
 from mpc.evidence.tpm import BANK, TpmEvidence
 from mpc.evidence.tpm_structures import (
+    DECRYPT,
     ECDSA,
     GENERATED,
     RSAPSS,
@@ -85,17 +86,20 @@ def parse_pieces(raw: bytes, pieces: Sequence[bytes], *, bank: str = BANK) -> Tp
     attest = parse_attest(raw)
     sorted_out: dict[str, bytes] = {}
     certificates: list[Certificate] = []
+    areas: list[Public] = []
     for piece in pieces:
         kind = _kind(piece, attest)
         if kind == "certificates":
             certificates += map(parse_certificate, certificates_of(piece))
+        elif kind == "public area":
+            areas.append(parse_public(piece[2:]))
         elif kind in sorted_out:
             raise malformed(_WHAT, f"there is more than one {kind}")
         else:
             sorted_out[kind] = piece
     if "signature" not in sorted_out:
         raise malformed(_WHAT, "no signature: the quote came without the file that signs it", "signature")
-    public = parse_public(sorted_out["public area"][2:]) if "public area" in sorted_out else None
+    public, parent = _public_areas(areas)
     certificates.sort(key=lambda certificate: certificate.is_authority)
     spki = _key(sorted_out, public, certificates)
     certificates.sort(key=lambda certificate: certificate.spki != spki)
@@ -107,7 +111,17 @@ def parse_pieces(raw: bytes, pieces: Sequence[bytes], *, bank: str = BANK) -> Tp
         pcrs=_registers(sorted_out.get("registers"), attest),
         certificates=tuple(certificates),
         bank=bank,
+        parent=parent,
     )
+
+
+def _public_areas(areas: Sequence[Public]) -> tuple[Public | None, Public | None]:
+    """Return the key's public area and its parent's: a parent is a storage or endorsement key, which decrypts."""
+    keys = [area for area in areas if not area.attributes & DECRYPT] if len(areas) > 1 else list(areas)
+    parents = [area for area in areas if area not in keys]
+    if len(keys) > 1 or len(parents) > 1 or (areas and not keys):
+        raise malformed(_WHAT, "there is more than one public area of a key, or of its parent", "public area")
+    return next(iter(keys), None), next(iter(parents), None)
 
 
 def _kind(piece: bytes, attest: Attest) -> str:

@@ -78,9 +78,12 @@ class Public:
         """The object's Name: its hash algorithm and the digest of its public area (Part 1, 16)."""
         return self.name_algorithm.to_bytes(2) + hashlib.new(self.name_hash, self.raw).digest()
 
-    def qualified_name(self, hierarchy: int) -> bytes:
-        """Return the Qualified Name of a primary object of the ``hierarchy``'s handle (Part 1, 26.5)."""
-        digest = hashlib.new(self.name_hash, hierarchy.to_bytes(4) + self.name).digest()
+    def qualified_name(self, above: bytes) -> bytes:
+        """Return the Qualified Name of an object (Part 1, 26.5).
+
+        ``above`` is the handle of its hierarchy (4 bytes) for a primary object, else the Qualified Name of its parent.
+        """
+        digest = hashlib.new(self.name_hash, above + self.name).digest()
         return self.name_algorithm.to_bytes(2) + digest
 
 

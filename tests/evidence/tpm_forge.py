@@ -122,7 +122,7 @@ class Forge:
         safe: bytes = b"\1",
         tail: bytes = b"",
     ) -> bytes:
-        signer = parse_public(public).qualified_name(0x4000000B) if signer is None else signer
+        signer = parse_public(public).qualified_name((0x4000000B).to_bytes(4)) if signer is None else signer
         digest = hashlib.sha256(b"".join(PCRS.values())).digest() if digest is None else digest
         clock = bytes(8) + (3).to_bytes(4) + bytes(4) + safe + bytes(8)
         chosen = len(selections).to_bytes(4) + b"".join(selections)

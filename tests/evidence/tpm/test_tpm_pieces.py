@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mpc.evidence.claims import Given
+from mpc.evidence.tpm_structures import parse_public
 from mpc.evidence.verdict import Verdict, examine
-from tests.evidence.tpm_forge import NOW, PCRS, Forge, ecc_public, selection, sized
+from tests.evidence.tpm_forge import NOW, PCRS, RIGHT_ATTRIBUTES, Forge, ecc_public, selection, sized
 
 FORGE = Forge()
 AREA = ecc_public(FORGE.key)
@@ -90,3 +91,28 @@ def test_keylimes_text_holds_quote_signature_and_registers(*, wrapped: bool) -> 
 )
 def test_what_only_looks_like_keylimes_text_is_none(raw: bytes) -> None:
     assert judged(raw).format is None
+
+
+def test_a_key_that_is_a_child_of_the_endorsement_key_needs_its_parent_beside_it() -> None:
+    endorsement = ecc_public(Forge().key, attributes=0x000300B2)  # what TCG's template has: a storage key
+    child, parent = parse_public(AREA), parse_public(endorsement)
+    name = child.qualified_name(parent.qualified_name((0x4000000B).to_bytes(4)))
+    attest = FORGE.attest(public=AREA, signer=name)
+    pieces = (FORGE.sign(attest), VALUES, sized(AREA))
+    assert judged(attest, *pieces, sized(endorsement)).accepted
+    assert judged(attest, sized(endorsement), *pieces).accepted
+    alone = judged(attest, *pieces)
+    assert alone.refusal is not None
+    assert alone.refusal.code == "evidence.ak_name"
+    other = ecc_public(Forge().key, attributes=0x000300B2)
+    assert not judged(attest, *pieces, sized(other)).accepted
+    assert judged(attest, *pieces, sized(endorsement), sized(other)).stage == "parse"
+
+
+@pytest.mark.parametrize("missing", [1 << 1, 1 << 4, 1 << 5, 1 << 16, 1 << 18])
+def test_a_key_that_lacks_one_attribute_of_an_attestation_key_is_refused(missing: int) -> None:
+    area = ecc_public(FORGE.key, attributes=RIGHT_ATTRIBUTES & ~missing)
+    attest = FORGE.attest(public=area)
+    verdict = judged(attest, FORGE.sign(attest), VALUES, sized(area))
+    assert verdict.refusal is not None
+    assert verdict.refusal.code == "evidence.ak_attributes"
