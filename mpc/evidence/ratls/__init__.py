@@ -3,8 +3,8 @@
 Formats: ``ra-tls`` (any form), ``gramine`` (Gramine's two, and its settings of whom to believe).
 """
 
+from mpc.evidence import intel, snp
 from mpc.evidence.format import Format
-from mpc.evidence.intel import PINNED
 from mpc.evidence.intel.reference import roots
 from mpc.evidence.ratls.certificate import RaTlsCertificate, parse_ra_tls
 from mpc.evidence.ratls.files import careful_of, compare, forms_in, gather_as, show
@@ -12,6 +12,7 @@ from mpc.evidence.ratls.gramine import gather_gramine, is_gramine, parse_gramine
 from mpc.evidence.ratls.verify import verify
 
 _ELSEWHERE = ({"gramine"}, {"occlum"})
+PINNED = (*intel.PINNED, *snp.PINNED)
 
 
 def is_ra_tls(raw: bytes) -> bool:
@@ -24,8 +25,8 @@ FORMAT = Format(
     "ra-tls", is_ra_tls, parse_ra_tls, gather_as(None), verify, compare, show, roots, careful_of, pinned=PINNED,
 )  # fmt: skip
 GRAMINE_FORMAT = Format(
-    "gramine", is_gramine, parse_gramine, gather_gramine, verify, compare, show, roots, careful_of, pinned=PINNED,
-    document=read_settings,
+    "gramine", is_gramine, parse_gramine, gather_gramine, verify, compare, show, roots, careful_of,
+    pinned=intel.PINNED, document=read_settings,
 )  # fmt: skip
 
 __all__ = ["FORMAT", "GRAMINE_FORMAT", "RaTlsCertificate", "parse_ra_tls", "verify"]

@@ -11,7 +11,6 @@ from hmac import compare_digest
 
 from mpc.evidence.checks import Checks
 from mpc.evidence.der import SEQUENCE, read_element
-from mpc.evidence.intel.layout import TDX
 from mpc.evidence.ratls.certificate import RaTlsCertificate
 from mpc.evidence.ratls.interoperable import PUBKEY_HASH, key_hash_matches
 
@@ -23,7 +22,7 @@ _REMEDY = "connect again: the certificate's key is another one than the enclave'
 
 def require_binding(found: RaTlsCertificate, *, checks: Checks) -> None:
     """Check that the quote's report data carries the certificate's key as its form has it, or raise ``NotBelieved``."""
-    report_data, is_tdx = found.quote.body.report_data, found.quote.header.tee == TDX
+    report_data, is_tdx = found.report_data, found.is_tdx
     bound = (found.claims,) if found.claims is not None else _BOUND[found.form](found.certificate.spki)
     expected = tuple(data for one in bound for data in expected_report_data(one, is_tdx=is_tdx, form=found.form))
     checks.require(

@@ -6,7 +6,7 @@ to the key there are three rules; ``mpc.evidence.ratls.binding`` holds them.
 ========  ==============================  =========================================================
 form      object identifier               value of the extension
 ========  ==============================  =========================================================
-ccc       2.23.133.5.4.9                  CBOR, tag 60000 ``[quote, claims]``
+ccc       2.23.133.5.4.9                  CBOR, tag 60000 ``[quote, claims]``; rats-tls also writes SEV-SNP reports
 gramine   0.6.9.42.840.113741.1337.6      the quote; what came of an identifier encoded twice
 rats-tls  1.2.840.113741.1337.6 and .8    the quote; since 2022 rats-tls writes ``ccc``
 intel     1.2.840.113741.1.13.1           the quote; the identifier also names Intel's PCK extension
@@ -25,7 +25,16 @@ from mpc.evidence.certificate import Certificate, parse_certificate
 from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES
 from mpc.evidence.intel import Quote, collateral_of, parse_quote
 from mpc.evidence.intel.collateral import Collateral
-from mpc.evidence.ratls.interoperable import ENDORSEMENTS, EVIDENCE, read_claims, read_endorsements, read_evidence
+from mpc.evidence.intel.layout import TDX
+from mpc.evidence.ratls.interoperable import (
+    ENDORSEMENTS,
+    EVIDENCE,
+    holds_snp,
+    read_claims,
+    read_endorsements,
+    read_evidence,
+)
+from mpc.evidence.snp import Report, parse_report
 
 RA_TLS_MAX_BYTES = 64 << 10
 
@@ -49,10 +58,20 @@ class RaTlsCertificate:
     form: Form
     certificate: Certificate
     issuers: tuple[Certificate, ...]
-    quote: Quote
+    quote: Quote | Report
     claims: bytes | None = None
     claim_values: Mapping[str, bytes] = field(default_factory=dict)
     collateral: Collateral | None = None
+
+    @property
+    def report_data(self) -> bytes:
+        """The 64 bytes of the hardware's evidence that carry the certificate's key."""
+        return self.quote.report_data if isinstance(self.quote, Report) else self.quote.body.report_data
+
+    @property
+    def is_tdx(self) -> bool:
+        """Whether the evidence is of a TD, for which one maker hashes otherwise."""
+        return not isinstance(self.quote, Report) and self.quote.header.tee == TDX
 
 
 def parse_ra_tls(raw: bytes, form: str | None = None) -> RaTlsCertificate:
@@ -66,10 +85,9 @@ def parse_ra_tls(raw: bytes, form: str | None = None) -> RaTlsCertificate:
     evidence = leaf.extension(EVIDENCE) if found in _INTEROPERABLE else None
     if evidence is None:
         return RaTlsCertificate(found, leaf, tuple(issuers), parse_quote(_raw_quote(leaf, found) or b""))
-    quote, claims = read_evidence(evidence)
-    return RaTlsCertificate(
-        found, leaf, tuple(issuers), parse_quote(quote), claims, read_claims(claims), _collateral(leaf)
-    )
+    inside, claims = read_evidence(evidence)
+    quote = parse_report(inside) if holds_snp(evidence) else parse_quote(inside)
+    return RaTlsCertificate(found, leaf, tuple(issuers), quote, claims, read_claims(claims), _collateral(leaf))
 
 
 def certificates_in(raw: bytes) -> tuple[Certificate, ...]:

@@ -11,6 +11,9 @@ from mpc.evidence.ratls.binding import require_binding
 from mpc.evidence.ratls.certificate import Form, RaTlsCertificate, certificates_in, forms_of, parse_ra_tls
 from mpc.evidence.ratls.interoperable import ENDORSEMENTS, NONCE
 from mpc.evidence.reference_values.intel import SgxReference, TdxReference
+from mpc.evidence.snp import Report
+from mpc.evidence.snp.describe import describe as describe_report
+from mpc.evidence.snp.endorsements import sorted_out
 
 Gather = Callable[[bytes, Sequence[bytes], Given], tuple[RaTlsCertificate, tuple[bytes, ...]]]
 
@@ -19,8 +22,9 @@ def gather_as(default: str | None) -> Gather:
     """Return what reads a certificate and the files of its collateral, in the form ``default`` unless one is given."""
 
     def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[RaTlsCertificate, tuple[bytes, ...]]:
-        read_collateral(files)
-        return parse_ra_tls(raw, given.form or default), tuple(files)
+        found = parse_ra_tls(raw, given.form or default)
+        (sorted_out if isinstance(found.quote, Report) else read_collateral)(files)
+        return found, tuple(files)
 
     return gather
 
@@ -50,7 +54,7 @@ def show(found: RaTlsCertificate) -> tuple[Shown, ...]:
         *(() if found.claims is None else (Shown("claims", names, "by name: what the report data vouches for"),)),
         *(() if nonce is None else (Shown("nonce", nonce.hex(), "what a verifier asked for, by the claims"),)),
         Shown("endorsements", endorsed, "collateral in the certificate itself"),
-        *describe(found.quote),
+        *(describe_report(found.quote) if isinstance(found.quote, Report) else describe(found.quote)),
     )
 
 

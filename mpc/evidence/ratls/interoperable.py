@@ -10,6 +10,8 @@ SubjectPublicKeyInfo. Claims of other names are nobody's concern. Endorsements m
     60000([ version, TCB_INFO, TCB_ISSUER_CHAIN, CRL_PCK_CERT, CRL_PCK_PROC_CA, CRL_ISSUER_CHAIN_PCK_CERT,
             QE_ID_INFO, QE_ID_ISSUER_CHAIN, ? CREATION_DATETIME ])
 
+rats-tls writes an SEV-SNP report in the same form, under a tag of its own, 0x1A7504([ report, claims ]).
+
 Evidence that has no tag of this family stands in a Conceptual Message Wrapper (RFC 9999 to be; id-pe-cmw).
 """
 
@@ -32,6 +34,7 @@ MESSAGE_WRAPPER = "1.3.6.1.5.5.7.1.35"
 TEE_QUOTE = 60000
 TEE_REPORT = 60001
 LEGACY_REPORT = 60002
+SNP_REPORT = 0x1A7504
 
 PUBKEY_HASH = "pubkey-hash"
 NONCE = "nonce"
@@ -42,12 +45,16 @@ EXTENSION_MAX_BYTES = 48 << 10
 CLAIMS_MAX_BYTES = 4 << 10
 CLAIMS_MAX_COUNT = 32
 _ITEMS = (8, 9)
-_LABELS = {TEE_REPORT: "a report for local attestation", LEGACY_REPORT: "a report for local attestation"}
+_LABELS = {
+    TEE_REPORT: "a TDREPORT or SGX report, for local attestation",
+    LEGACY_REPORT: "an SGX report, for local attestation",
+    0x1A7505: "a report of SEV before SNP", 0x1A7506: "a report of Hygon CSV",
+}  # fmt: skip
 
 
 def read_evidence(value: bytes) -> tuple[bytes, bytes]:
-    """Return the quote and the claims' bytes that the evidence extension holds, or raise ``Malformed``."""
-    items = _tagged(value, "the RA-TLS evidence")
+    """Return the quote or report and the claims' bytes that the evidence extension holds, or raise ``Malformed``."""
+    items = _tagged(value, "the RA-TLS evidence", also=frozenset({SNP_REPORT}))
     if len(items) != 2 or not all(isinstance(item, bytes) for item in items):  # noqa: PLR2004 - quote and claims
         raise _malformed(
             "malformed RA-TLS evidence", "evidence", "[quote, claims], both byte strings", "something else"
@@ -137,12 +144,18 @@ def read_wrapped(value: bytes) -> tuple[str, bytes]:
             raise _malformed("malformed message wrapper", "wrapper", "[media type, evidence]", "something else")
 
 
-def _tagged(value: bytes, what: str) -> list[Any]:
+def holds_snp(value: bytes) -> bool:
+    """Tell whether the evidence extension holds an SEV-SNP report; raises ``Malformed``."""
+    tagged = read_cbor(value, max_bytes=EXTENSION_MAX_BYTES, what="the RA-TLS evidence")
+    return isinstance(tagged, CBORTag) and tagged.tag == SNP_REPORT
+
+
+def _tagged(value: bytes, what: str, also: frozenset[int] = frozenset()) -> list[Any]:
     tagged = read_cbor(value, max_bytes=EXTENSION_MAX_BYTES, what=what)
     if not isinstance(tagged, CBORTag) or not isinstance(tagged.value, list):
         raise _malformed("malformed RA-TLS evidence", "tag", f"{TEE_QUOTE} over a list", "something else")
-    if tagged.tag != TEE_QUOTE:
-        found = _LABELS.get(tagged.tag, "an unknown tag")
+    if tagged.tag not in {TEE_QUOTE, *also}:
+        found = _LABELS.get(tagged.tag, "under an unknown tag")
         raise _malformed(
             f"not a quote: it is {found}, which nobody elsewhere can verify", "tag", str(TEE_QUOTE), str(tagged.tag)
         )

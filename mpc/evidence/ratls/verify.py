@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from mpc.canonical import sha256
+from mpc.evidence import intel, snp
 from mpc.evidence.checks import Checks
 from mpc.evidence.claims import Claims, Fact
 from mpc.evidence.intel import claims_of, read_collateral, verify_quote
@@ -18,6 +19,7 @@ from mpc.evidence.ratls.binding import require_binding
 from mpc.evidence.ratls.certificate import RaTlsCertificate, carrying
 from mpc.evidence.ratls.interoperable import NONCE
 from mpc.evidence.ratls.self_signed import require_certificate
+from mpc.evidence.snp.verify import verify as verify_snp
 
 _WHAT = "the RA-TLS certificate is not believed"
 
@@ -29,15 +31,22 @@ def verify(found: RaTlsCertificate, endorsements: Sequence[bytes], *, roots: Seq
     """
     checks = Checks(_WHAT)
     require_binding(found, checks=checks)
+    # Digests pin AMD's roots, a key pins Intel's: neither vouches for the other's hardware.
+    amds, intels = ([root for root in roots if root not in others] for others in (intel.PINNED, snp.PINNED))
     signed_by = require_certificate(
-        found.certificate, found.issuers, roots=roots, at=at, carries=carrying(found.form),
+        found.certificate, found.issuers, roots=intels, at=at, carries=carrying(found.form),
         sha1_is_advisory=found.form == "occlum", checks=checks,
     )  # fmt: skip
-    collateral = read_collateral(endorsements) if endorsements else found.collateral or Collateral()
     facts = {**_facts(found), "certificate_signed_by": signed_by}
-    return verify_carried(
-        found.quote, collateral, roots=roots, at=at, facts=facts, until=found.certificate.not_after, checks=checks
-    )
+    until = found.certificate.not_after
+    if isinstance(found.quote, snp.Report):
+        claims = verify_snp(found.quote, endorsements, roots=amds, at=at)
+        return replace(
+            claims, facts={**claims.facts, **facts}, checks=(*checks.made, *claims.checks),
+            valid_until=min(until, claims.valid_until or until),
+        )  # fmt: skip
+    collateral = read_collateral(endorsements) if endorsements else found.collateral or Collateral()
+    return verify_carried(found.quote, collateral, roots=intels, at=at, facts=facts, until=until, checks=checks)
 
 
 def verify_carried(
