@@ -126,8 +126,13 @@ def _why_not_whole(path: tuple[Certificate, ...], others: Sequence[Certificate],
         return "wrong root: the chain does not lead to a pinned authority"
     what = "bad certificate signature" if others else "wrong root"
     if all(one.subject != last.issuer for one in (*others, *roots)):
-        return f"{what}: the chain is not whole, a certificate of {last.issuer_text} was not given"
-    return f"{what}: nothing that was given has signed {last.subject_text}"
+        return f"{what}: the chain is not whole, a certificate of {_short(last.issuer_text)} was not given"
+    return f"{what}: nothing that was given has signed {_short(last.subject_text)}"
+
+
+def _short(name: str) -> str:
+    """Return the common name alone, where a name has one."""
+    return name.partition("Common Name: ")[2].partition(",")[0] or name
 
 
 def _in_date_first(certificates: Sequence[Certificate], at: datetime) -> list[Certificate]:
@@ -143,7 +148,7 @@ def _check_validity(certificate: Certificate, at: datetime, checks: Checks) -> N
         found=format_time(at),
         passed=certificate.not_before <= at <= certificate.not_after,
         why=f"certificate {when}: it does not cover the time of verification",
-        remedy="renew the certificate, or correct the clock",
+        remedy="judge as of a time that it covers, get a certificate that holds now, or correct the clock",
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """`sealroom evidence`: look into evidence, and judge it, offline, with every check."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +22,10 @@ app = typer.Typer(no_args_is_help=True, help="Look into evidence of an enclave, 
 File = Annotated[Path, typer.Argument(help="The evidence, as it came.")]
 Form = Annotated[str | None, typer.Option("--format", metavar="F", help="Its format; recognised when left out.")]
 Endorsements = Annotated[
-    list[Path] | None, typer.Option(metavar="FILE", help="A certificate, revocation list or other collateral.")
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE", help="A certificate, list, chain, log or other collateral beside it; may be repeated."
+    ),
 ]
 
 
@@ -31,8 +35,13 @@ def verify_evidence(
     *,
     form: Form = None,
     endorsements: Endorsements = None,
-    root: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A certificate that you trust.")] = None,
-    at: Annotated[str | None, typer.Option(metavar="TIME", help="Judge as of this time; now when left out.")] = None,
+    root: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A certificate or key that you trust.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Judge as of this time, YYYY-MM-DDTHH:MM:SSZ."),
+    ] = None,
     nonce: Annotated[str | None, typer.Option(metavar="HEX", help="What the evidence's own field has to hold.")] = None,
     bank: Annotated[str | None, typer.Option(metavar="HASH", help="Bank of TPM registers, such as sha256.")] = None,
     certificate_form: Annotated[
@@ -132,7 +141,44 @@ def _show(verdict: "Verdict") -> None:
     if verdict.refusal is not None:
         tell(f"\n[bold red]{FAILED} Refused[/] at the stage: {verdict.stage}")
         raise verdict.refusal
-    tell(f"\n[green]{PASSED} Accepted[/]: {plain(verdict.format or '')}")
+    show("")
+    show(grid(None, ("believed", "value"), _believed(verdict)))
+    tell(f"\n[green]{PASSED} {plain(_conclusion(verdict))}[/]; --json tells everything that was read")
+
+
+def _conclusion(verdict: "Verdict") -> str:
+    """Return the verdict in words: of what is no evidence, that it was read, or signed, and proves no enclave."""
+    if verdict.document is None:
+        return f"Accepted: {verdict.format}"
+    done = "Read" if verdict.document.reaches == "parse" else "Verified"
+    return f"{done}: {verdict.document.kind}, which by itself is evidence of no enclave"
+
+
+def _believed(verdict: "Verdict") -> list[tuple[str, str]]:
+    """Return what a person wants to know of evidence that holds, or what a file says that is no evidence."""
+    from mpc.canonical import format_time
+    from mpc.evidence.claims import plain_facts
+
+    if verdict.document is not None:
+        facts = plain_facts(verdict.document.facts)
+        return [("kind", verdict.document.kind), *((name, _line(value)) for name, value in facts.items())]
+    claims = verdict.claims
+    if claims is None:
+        return []
+    status = claims.facts.get("tcb_status")
+    return [
+        ("format", claims.format),
+        *((name, value.hex()) for name, value in claims.measurements.items() if any(value)),
+        ("bound", f"{claims.bound.hex() or 'nothing'}: what the evidence was asked to carry"),
+        ("measured by", claims.measured_by),
+        ("memory", "hidden from its host" if claims.memory_protected else "visible to its host"),
+        *([] if status is None else [("firmware", str(status))]),
+        ("holds until", format_time(claims.valid_until) if claims.valid_until else "nothing in it expires"),
+    ]
+
+
+def _line(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _hex(text: str) -> bytes:

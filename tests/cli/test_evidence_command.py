@@ -15,6 +15,7 @@ from mpc.canonical import sha256
 from mpc.errors import KINDS
 from parties.cli.application import app
 from tests.cli.command import sealroom
+from tests.evidence.snp_forge import MEASUREMENT, SnpForge
 
 VECTORS = Path(os.environ.get("SEALROOM_VECTORS") or Path(__file__).parents[3] / "shared" / "vectors")
 STAGES = ("parse", "verify", "appraise")
@@ -103,3 +104,28 @@ def test_options_that_are_not_understood_refuse(tmp_path: Path, option: str, cod
     said = sealroom("evidence", "verify", "evidence", option, folder=tmp_path)
     assert said.code == KINDS["misconfigured"].exit_code
     assert code in said.err
+
+
+def test_what_was_believed_is_told_in_a_few_lines(tmp_path: Path) -> None:
+    forge, files = SnpForge(), []
+    for name, data in zip(("leaf", "issuer", "root", "report"), (*forge.endorsements, forge.report()), strict=True):
+        (tmp_path / name).write_bytes(data)
+        files.append(str(tmp_path / name))
+    leaf, issuer, root, report = files
+    told = sealroom(
+        "evidence", "verify", report, "--at=2026-06-01T00:00:00Z", f"--root={root}",
+        f"--endorsements={leaf}", f"--endorsements={issuer}", f"--endorsements={root}",
+    )  # fmt: skip
+    for words in (MEASUREMENT.hex(), "hidden from its host", "hardware", "Accepted", "sev-snp"):
+        assert words in told.out + told.err
+    (tmp_path / "log").write_bytes(bytes(4) + b"\4\0\0\0" + bytes(20) + b"\4\0\0\0" + bytes(4))
+    read = sealroom("evidence", "verify", str(tmp_path / "log"))
+    assert "Read: event log, which by itself is evidence of no enclave" in read.err
+    assert "Accepted" not in read.err
+
+
+def test_a_chain_that_ends_early_is_told_by_what_is_missing(tmp_path: Path) -> None:
+    forge = SnpForge()
+    (tmp_path / "leaf").write_bytes(forge.leaf)
+    told = CliRunner().invoke(app, ["evidence", "verify", str(tmp_path / "leaf"), "--json"])
+    assert json.loads(told.stdout)["reason"].endswith("a certificate of SEV-Milan was not given")

@@ -48,7 +48,7 @@ def verify_documents(
     checks.require(
         "collateral", expected="TCB information, enclave identity and their signer", found=_parts(collateral),
         passed=bool(whole), why="no collateral: without it nobody knows whether the machine is current",
-        remedy="give the platform's collateral, as the provisioning service has it",
+        remedy="give the platform's collateral, as the provisioning service has it (sealroom collateral fetch)",
     )  # fmt: skip
     info = parse_tcb_info(signed.body)
     _require_current("tcb_info_validity", info, at, checks)
@@ -151,7 +151,7 @@ def _require_current(name: str, document: TcbInfo | EnclaveIdentity, at: datetim
         name, expected=f"{format_time(document.issued)} to {format_time(document.next_update)}", found=format_time(at),
         passed=document.issued <= at <= document.next_update,
         why=f"collateral {when}: it does not speak of the time of verification",
-        remedy="fetch current collateral, or correct the clock",
+        remedy="fetch current collateral, judge as of a time that it covers, or correct the clock",
     )  # fmt: skip
 
 

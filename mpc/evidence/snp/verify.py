@@ -203,7 +203,8 @@ def _key_for(report: Report, given: Endorsements, checks: Checks) -> KeyCertific
     checks.require(
         "endorsement", expected="the certificate of the report's key", passed=bool(given.keys),
         found=f"{len(given.keys)} certificates of report keys",
-        why="no endorsement certificate: nothing says whose key signed", remedy="give the VCEK or VLEK certificate",
+        why="no endorsement certificate: nothing says whose key signed",
+        remedy="give the VCEK or VLEK certificate and AMD's chain (sealroom collateral fetch)",
     )  # fmt: skip
     fitting = [key for key in given.keys if key.kind == report.signing_key]
     checks.require(
