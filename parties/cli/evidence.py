@@ -150,7 +150,8 @@ def _conclusion(verdict: "Verdict") -> str:
     """Return the verdict in words: of what is no evidence, that it was read, or signed, and proves no enclave."""
     if verdict.document is None:
         return f"Accepted: {verdict.format}"
-    done = "Read" if verdict.document.reaches == "parse" else "Verified"
+    unsigned = verdict.document.reaches == "parse" or verdict.document.facts.get("signed") is False
+    done = "Read, signed by nobody" if unsigned else "Verified"
     return f"{done}: {verdict.document.kind}, which by itself is evidence of no enclave"
 
 
@@ -165,14 +166,19 @@ def _believed(verdict: "Verdict") -> list[tuple[str, str]]:
     claims = verdict.claims
     if claims is None:
         return []
-    status = claims.facts.get("tcb_status")
+    status, endorsed = (claims.facts.get(name) for name in ("tcb_status", "ak_endorsed"))
     return [
         ("format", claims.format),
         *((name, value.hex()) for name, value in claims.measurements.items() if any(value)),
-        ("bound", f"{claims.bound.hex() or 'nothing'}: what the evidence was asked to carry"),
+        ("asked to carry", claims.bound.hex() or "nothing"),
         ("measured by", claims.measured_by),
         ("memory", "hidden from its host" if claims.memory_protected else "visible to its host"),
         *([] if status is None else [("firmware", str(status))]),
+        *(
+            []
+            if endorsed is None
+            else [("its key", "certified" if endorsed in {"yes", True} else "certified by nobody")]
+        ),
         ("holds until", format_time(claims.valid_until) if claims.valid_until else "nothing in it expires"),
     ]
 

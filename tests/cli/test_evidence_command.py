@@ -120,7 +120,7 @@ def test_what_was_believed_is_told_in_a_few_lines(tmp_path: Path) -> None:
         assert words in told.out + told.err
     (tmp_path / "log").write_bytes(bytes(4) + b"\4\0\0\0" + bytes(20) + b"\4\0\0\0" + bytes(4))
     read = sealroom("evidence", "verify", str(tmp_path / "log"))
-    assert "Read: event log, which by itself is evidence of no enclave" in read.err
+    assert "Read, signed by nobody: event log, which by itself is evidence of no enclave" in read.err
     assert "Accepted" not in read.err
 
 
