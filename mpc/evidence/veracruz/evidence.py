@@ -35,7 +35,14 @@ def parse(raw: bytes) -> VeracruzEvidence:
     if SNP.recognises(raw):
         return VeracruzEvidence("sevsnp", SNP.parse(raw))
     if NITRO.recognises(raw):
-        return VeracruzEvidence("nitro", NITRO.parse(raw))
+        document: NitroDocument = NITRO.parse(raw)
+        if document.of != "enclave":
+            raise Malformed(
+                "evidence.malformed", "the Veracruz evidence is malformed", why="the document is of an instance: a "
+                "runtime manager runs in an enclave", remedy="give the document of the enclave", field="of",
+                expected="enclave", found=document.of,
+            )  # fmt: skip
+        return VeracruzEvidence("nitro", document)
     return VeracruzEvidence("linux", parse_token(raw))
 
 

@@ -196,3 +196,10 @@ def test_a_reference_says_what_its_platform_is() -> None:
     ):  # fmt: skip
         with pytest.raises(ValidationError):
             reference(**changed)
+
+
+def test_a_document_of_an_instance_is_of_no_runtime_manager() -> None:
+    registers = {index: bytes([index + 1]) * 48 for index in range(24)}
+    verdict = judged(nitro(pcrs=..., nitrotpm_pcrs=registers), roots=[NITRO_ROOT])
+    assert (verdict.stage, verdict.accepted) == ("parse", False)
+    assert "instance" in verdict.reason
