@@ -17,15 +17,18 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import structlog
 import workload
 
 from mpc.allocation import keep_freed_blocks
+from mpc.errors import Refusal
 from mpc.evidence.appraisal import Exceptions
 from mpc.sealing.stream import new_upload
 from mpc.table.batches import schema_digest
+from parties import decisions
 from parties.channel import Deadlines
 from parties.config import Config, load_config
 from parties.conversation import Conversation, Party
@@ -34,6 +37,9 @@ from parties.ledger import Ledger, Uploaded
 from parties.service import now
 from parties.signatory import Signatory
 from parties.submission import Submission
+from parties.trouble import Pace, Trouble
+
+Done = TypeVar("Done")
 
 
 class BenchmarkParty:
@@ -51,11 +57,12 @@ class BenchmarkParty:
     def talk(self) -> Conversation:
         """The conversation, begun when it is first wanted."""
         if self._talk is None:
-            self._talk = Conversation.begin(self.party, self._agreed)
-            while not self._talk.exchange_consents():
+            talk = patiently(decisions.Connect(), lambda: Conversation.begin(self.party, self._agreed))
+            while not patiently(decisions.ExchangeConsents(), talk.exchange_consents):
                 time.sleep(0.01)
-            self._talk.appraise()
-            self._talk.authenticate()
+            patiently(decisions.Appraise(), talk.appraise)
+            patiently(decisions.Authenticate(), talk.authenticate)
+            self._talk = talk
         return self._talk
 
     def prepare(self, rows: str) -> dict[str, object]:
@@ -76,7 +83,7 @@ class BenchmarkParty:
         talk = self.talk
         steps["connect_to_session_ms"] = (clock() - start) * 1000
         start = clock()
-        talk.appraise()
+        patiently(decisions.Appraise(), talk.appraise)
         steps["appraisal_ms"] = (clock() - start) * 1000
         start = clock()
         talk.activate(replace=True)
@@ -142,6 +149,18 @@ class BenchmarkParty:
         upload = self.party.ledger.uploads(self._agreed.digest)[-1]
         self.talk.rewrap(upload.upload)
         return {"rewrap_ms": (time.perf_counter() - start) * 1000}
+
+
+def patiently(action: decisions.Action, step: Callable[[], Done]) -> Done:
+    """Do one step as a daemon does: what may pass by itself, such as a busy door, is tried again after its pauses."""
+    trouble, pace = Trouble(), Pace()
+    while True:
+        try:
+            return step()
+        except Refusal as refusal:
+            if not trouble.may_pass(action, refusal, pace):
+                raise
+            time.sleep(trouble.wait_seconds(pace))
 
 
 def party_of(config: Config) -> Party:

@@ -19,6 +19,7 @@ from mpc.canonical import Base64, Hex32, Term, canonical_json, parse_json, sha25
 from mpc.errors import Malformed, Untrusted
 
 ENVELOPE_MAX_BYTES = 2 << 20
+SIGNATURE_MAX_BYTES = 1 << 10
 _FIELD = 2**255 - 19
 
 
@@ -147,6 +148,11 @@ def read_unverified(raw: bytes, *, max_bytes: int = ENVELOPE_MAX_BYTES) -> tuple
     """Return payload and signatures of an envelope, of which nothing is believed: to learn whose key to ask for."""
     envelope = parse_json(Envelope, raw, what="the signed envelope", max_bytes=max_bytes)
     return _decoded(envelope.payload), envelope.signatures
+
+
+def read_signature(raw: bytes) -> Signature:
+    """Return the signature that canonical bytes spell, apart from its payload; nothing is verified."""
+    return parse_json(Signature, raw, what="the signature", max_bytes=SIGNATURE_MAX_BYTES)
 
 
 def open_envelope(

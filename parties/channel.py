@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mpc import messages
 from mpc.canonical import sha256
+from mpc.contract.consent import signature_of
 from mpc.contract.terms import Contract
 from mpc.errors import Malformed, Refusal, Unavailable, Untrusted
 from mpc.evidence.appraisal import Assessment, AttestedKey, Exceptions, appraise_attestation, assess_attestation
@@ -207,8 +208,8 @@ class Channel:
         )  # fmt: skip
 
     def agree(self, contract: bytes, consents: tuple[bytes, ...]) -> AgreeReply:
-        """Hand in the contract and consents; get those that the enclave holds."""
-        return self._unary("Agree", AgreeRequest(contract, consents), AgreeReply)
+        """Hand in the contract and consents; get the signatures that the enclave holds."""
+        return self._unary("Agree", AgreeRequest(contract, tuple(map(signature_of, consents))), AgreeReply)
 
     def challenge(self, digest: bytes, party: str) -> bytes:
         """Return a challenge of 32 bytes for this party."""

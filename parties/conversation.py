@@ -4,7 +4,6 @@ A conversation begins with the boot's appraisal and never outlives its certifica
 instance, another conversation. What is signed comes from ``parties.signatory``; what is learned goes to the ledger.
 """
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +12,7 @@ from typing import Self
 import structlog
 
 from mpc.canonical import sha256
-from mpc.contract.consent import Agreement, agree, missing_consents
+from mpc.contract.consent import Agreement, agree, consent_of, missing_consents
 from mpc.errors import Misconfigured, OutOfOrder, Refusal, Unavailable, Untrusted
 from mpc.evidence.appraisal import AttestedKey, Exceptions
 from mpc.messages import RewrapRequest, Run, StatusReply
@@ -37,7 +36,6 @@ from parties.submission import Submission
 TOKEN_USE = 0.8
 """The part of a token's life after which a new one is asked for."""
 
-_AGREE_BYTES = 1 << 20
 _BEGIN_ANEW = frozenset({"upload.position", "upload.stopped"})
 _LOGGED = frozenset({"dataset", "run", "instance", "code", "action"})
 log = structlog.get_logger("sealroom.party")
@@ -132,17 +130,18 @@ class Conversation:
     def exchange_consents(self) -> bool:
         """Hand in the signatures held here and take the others'; return whether everybody has signed."""
         raw, ledger = self._agreed.raw, self._party.ledger
-        reply = self._channel.agree(raw, _that_fit(ledger.consents(self.contract)))
+        reply = self._channel.agree(raw, ledger.consents(self.contract))
         if reply.contract != raw:
             raise Untrusted(
                 "agree.contract", "the coordinator holds another contract", why="its bytes are not those signed here",
                 remedy="ask who runs the coordinator which contract it serves", field="contract",
             )  # fmt: skip
-        missing = missing_consents(raw, reply.consents)  # refuses any that is foreign or does not verify
-        ledger.add_consents(self.contract, reply.consents)
+        consents = tuple(consent_of(raw, signature) for signature in reply.signatures)
+        missing = missing_consents(raw, consents)  # refuses any that is foreign or does not verify
+        ledger.add_consents(self.contract, consents)
         if missing:
             return False
-        self.agreement = agree(raw, reply.consents, at=self._party.clock())
+        self.agreement = agree(raw, consents, at=self._party.clock())
         self._record("agreed")
         return True
 
@@ -420,16 +419,6 @@ class Conversation:
 
     def _record(self, kind: str, **data: object) -> None:
         self._party.record(kind, self.contract, **data)
-
-
-def _that_fit(consents: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Return this party's own consent, which is held first, and as many more as one message takes."""
-    sizes = itertools.accumulate(map(len, consents))
-    return tuple(
-        consent
-        for place, (consent, size) in enumerate(zip(consents, sizes, strict=True))
-        if place == 0 or size < _AGREE_BYTES
-    )
 
 
 def _ended(leaves: tuple[bytes, ...]) -> frozenset[int]:

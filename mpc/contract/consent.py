@@ -4,11 +4,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass
 from datetime import datetime
 
-from mpc.canonical import format_time, parse_time, sha256
+from mpc.canonical import canonical_json, format_time, parse_time, sha256
 from mpc.contract.document import parse_contract
 from mpc.contract.terms import Contract, Party
 from mpc.errors import Forbidden, Misconfigured, OutOfOrder, Untrusted
-from mpc.signing import Purpose, SigningKey, VerifyingKey, open_envelope
+from mpc.signing import (
+    Purpose,
+    SigningKey,
+    VerifyingKey,
+    envelope_of,
+    open_envelope,
+    read_signature,
+    read_unverified,
+)
 
 _DOOR = object()
 
@@ -45,6 +53,20 @@ def sign_consent(raw: bytes, key: SigningKey) -> bytes:
             expected=" or ".join(_key_of(party).keyid for party in contract.parties), found=key.public.keyid,
         )  # fmt: skip
     return key.envelope(Purpose.CONTRACT, raw)
+
+
+def signature_of(consent: bytes) -> bytes:
+    """Return the signature of a consent without the contract, as it travels to who has that; ``consent_of`` undoes it.
+
+    A contract of many parties, once for each of them, is more than a message takes.
+    """
+    _, (signature, *_) = read_unverified(consent)
+    return canonical_json(signature)
+
+
+def consent_of(raw: bytes, signature: bytes) -> bytes:
+    """Return the consent to the contract ``raw`` whose ``signature`` came alone; nothing is verified."""
+    return envelope_of(Purpose.CONTRACT, raw, read_signature(signature))
 
 
 def agree(raw: bytes, consents: Iterable[bytes], *, at: datetime) -> Agreement:

@@ -22,7 +22,7 @@ class DoorLimits:
 
     message_bytes: int = MESSAGE_MAX_BYTES
     unauthenticated_bytes: int = UNAUTHENTICATED_MAX_BYTES
-    agree_bytes: int = 3 << 20  # a contract of 1 MiB, and one consent, which holds it again in base64
+    agree_bytes: int = (1 << 20) + (64 << 10)  # a contract of 1 MiB, and signatures of as many parties as it may have
     connections: int = 512  # open files are scarce: two for each of 64 parties, and four times as many strangers
     calls: int = 512
     calls_a_connection: int = 64

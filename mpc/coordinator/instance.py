@@ -10,18 +10,19 @@ from collections.abc import Callable
 
 from mpc.attesters import Attester
 from mpc.canonical import parse_time, sha256
-from mpc.contract.consent import Agreement, agree
+from mpc.contract.consent import Agreement, agree, signature_of
 from mpc.contract.document import parse_contract
 from mpc.coordinator.agreed import Agreed
 from mpc.coordinator.authentication import Authentication
 from mpc.coordinator.children import Template
 from mpc.coordinator.ending import ended
+from mpc.coordinator.gathering import Gathering
 from mpc.coordinator.journal import Journal
 from mpc.coordinator.keys import InstanceKeys
 from mpc.coordinator.rereading import verify_statements
-from mpc.coordinator.state import PENDING_MAX, StateFolder
+from mpc.coordinator.state import StateFolder
 from mpc.coordinator.telemetry import Telemetry
-from mpc.errors import Exhausted, Forbidden, OutOfOrder
+from mpc.errors import Forbidden, OutOfOrder
 from mpc.evidence.binding import VERSION as TRANSCRIPT_VERSION
 from mpc.evidence.binding import BindingPurpose, Transcript
 from mpc.evidence.claims import Attestation
@@ -40,7 +41,6 @@ from mpc.messages import (
 from mpc.receipts.leaves import AttestedLeaf, ConsentLeaf, ContractLeaf, Leaf
 from mpc.sealing.hpke import SealingKey
 from mpc.session import restart_of, terms_of
-from mpc.signing import Purpose, VerifyingKey, open_envelope
 
 
 class Instance:
@@ -66,7 +66,8 @@ class Instance:
         self._runners = Template("runner")
         self._attesting = threading.Lock()
         self._agreeing = threading.Lock()
-        self._pending: dict[bytes, dict[str, bytes]] = dict(state.pending())
+        self._gathering = Gathering(state, parse_contract)
+        self._signatures: tuple[bytes, ...] = ()
         self._agreed: Agreed | None = None
         stored = state.agreed()
         if stored is not None:
@@ -126,32 +127,12 @@ class Instance:
         """Take consents in; once all are there, this instance is about that contract and no other."""
         with self._agreeing:
             if self._agreed is not None:
-                agreement = self.agreed(sha256(request.contract)).agreement
-                return AgreeReply(agreement.raw, agreement.consents, ())
-            contract = parse_contract(request.contract)
-            keys = {VerifyingKey(bytes.fromhex(party.signing_key)): party.name for party in contract.parties}
-            consents = dict(self._pending.get(request.contract, {}))
-            for consent in request.consents:
-                opened = open_envelope(consent, Purpose.CONTRACT, tuple(keys))
-                consents.setdefault(keys[opened.key], consent)
-            missing = tuple(party.name for party in contract.parties if party.name not in consents)
-            if not missing:
-                # Whether it has expired is for the owners to say: the enclave has no clock.
-                agreement = agree(request.contract, consents.values(), at=parse_time(contract.valid_from))
-                self._state.keep_agreed(agreement.raw, consents)
+                self.agreed(sha256(request.contract))
+                return AgreeReply(request.contract, self._signatures, ())
+            reply, agreement = self._gathering.take(request)
+            if agreement is not None:
                 self._begin(agreement)
-            elif consents:
-                self._keep_pending(request.contract, consents)
-            return AgreeReply(request.contract, tuple(consents.values()), missing)
-
-    def _keep_pending(self, contract: bytes, consents: dict[str, bytes]) -> None:
-        if contract not in self._pending and len(self._pending) >= PENDING_MAX:
-            raise Exhausted(
-                "agree.pending", "too many contracts wait for signatures here", why="a coordinator serves one",
-                remedy="start a coordinator of your own for this contract",
-            )  # fmt: skip
-        self._state.keep_pending(contract, consents)
-        self._pending[contract] = consents
+            return reply
 
     def challenge(self, request: ChallengeRequest) -> ChallengeReply:
         """Return a challenge for a party of the contract."""
@@ -227,7 +208,8 @@ class Instance:
             telemetry=self._telemetry,
             on_end=self._on_end,
         )
-        self._pending.clear()
+        self._signatures = tuple(map(signature_of, agreement.consents))
+        self._gathering.clear()
 
 
 def _beginning(agreement: Agreement) -> list[Leaf]:

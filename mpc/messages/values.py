@@ -37,18 +37,18 @@ class AttestReply:
 
 @dataclass(frozen=True)
 class AgreeRequest:
-    """A contract's bytes and the consents that the caller holds."""
+    """A contract's bytes and the signatures on it that the caller holds (``mpc.contract.consent.signature_of``)."""
 
     contract: bytes
-    consents: tuple[bytes, ...] = ()
+    signatures: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
 class AgreeReply:
-    """The contract with all consents that the enclave holds, and who has not signed."""
+    """The contract with all signatures on it that the enclave holds, and who has not signed."""
 
     contract: bytes
-    consents: tuple[bytes, ...]
+    signatures: tuple[bytes, ...]
     missing: tuple[str, ...]
 
 

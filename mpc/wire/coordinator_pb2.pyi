@@ -116,24 +116,26 @@ Global___AttestReply: _TypeAlias = AttestReply  # noqa: Y015
 
 @_typing.final
 class AgreeRequest(_message.Message):
-    """The contract's bytes and any consents the caller holds. The reply gives all that the enclave holds."""
+    """The contract's bytes and the parties' signatures on them that the caller holds, each without the contract: as the
+    canonical JSON of DSSE's {keyid, sig}. The reply gives all that the enclave holds.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CONTRACT_FIELD_NUMBER: _builtins.int
-    CONSENTS_FIELD_NUMBER: _builtins.int
+    SIGNATURES_FIELD_NUMBER: _builtins.int
     contract: _builtins.bytes
     @_builtins.property
-    def consents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def signatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
         self,
         *,
         contract: _builtins.bytes = ...,
-        consents: _abc.Iterable[_builtins.bytes] | None = ...,
+        signatures: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consents", b"consents", "contract", b"contract"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "signatures", b"signatures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -144,11 +146,11 @@ class AgreeReply(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CONTRACT_FIELD_NUMBER: _builtins.int
-    CONSENTS_FIELD_NUMBER: _builtins.int
+    SIGNATURES_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
     contract: _builtins.bytes
     @_builtins.property
-    def consents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def signatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     @_builtins.property
     def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """parties that have not signed"""
@@ -157,12 +159,12 @@ class AgreeReply(_message.Message):
         self,
         *,
         contract: _builtins.bytes = ...,
-        consents: _abc.Iterable[_builtins.bytes] | None = ...,
+        signatures: _abc.Iterable[_builtins.bytes] | None = ...,
         missing: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consents", b"consents", "contract", b"contract", "missing", b"missing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "missing", b"missing", "signatures", b"signatures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

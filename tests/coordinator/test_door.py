@@ -157,7 +157,7 @@ def test_a_strangers_message_is_small(stranger: Wire, method: str) -> None:
 
 def test_a_contract_may_be_larger_and_has_a_limit_too(stranger: Wire) -> None:
     limit = DoorLimits().agree_bytes
-    assert stranger.refused("Agree", encode(AgreeRequest(bytes(2 << 20)))).code != "message.size"
+    assert stranger.refused("Agree", encode(AgreeRequest(bytes(1 << 20)))).code != "message.size"
     assert stranger.refused("Agree", encode(AgreeRequest(bytes(limit)))).code == "message.size"
 
 

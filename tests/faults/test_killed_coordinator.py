@@ -65,7 +65,7 @@ def _boot(room: Operated) -> None:
 
 def _after_boot(room: Operated) -> None:
     reply = room.connect("south").agree(room.raw, ())
-    assert (reply.missing, len(reply.consents)) == (("south", "university"), 1)  # the one consent was kept
+    assert (reply.missing, len(reply.signatures)) == (("south", "university"), 1)  # the one consent was kept
     for name in ("south", "university"):
         room.connect(name).agree(room.raw, (sign_consent(room.raw, room.members[name].signing),))
     room.come_back()
