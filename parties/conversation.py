@@ -82,6 +82,7 @@ class Conversation:
         self.status: StatusReply | None = None
         self.countersigned: frozenset[int] = frozenset()
         self._authenticated_until: datetime | None = None
+        self._there: frozenset[bytes] = frozenset()
 
     @classmethod
     def begin(cls, party: Party, agreed: Agreed) -> Self:
@@ -128,20 +129,26 @@ class Conversation:
     # --- until activation ----------------------------------------------------------------------------------------
 
     def exchange_consents(self) -> bool:
-        """Hand in the signatures held here and take the others'; return whether everybody has signed."""
+        """Hand in the signatures that are not there and take the others'; return whether everybody has signed."""
         raw, ledger = self._agreed.raw, self._party.ledger
-        reply = self._channel.agree(raw, ledger.consents(self.contract))
+        held = ledger.consents(self.contract)
+        reply = self._channel.agree(raw, tuple(consent for consent in held if consent not in self._there))
         if reply.contract != raw:
             raise Untrusted(
                 "agree.contract", "the coordinator holds another contract", why="its bytes are not those signed here",
                 remedy="ask who runs the coordinator which contract it serves", field="contract",
             )  # fmt: skip
         consents = tuple(consent_of(raw, signature) for signature in reply.signatures)
-        missing = missing_consents(raw, consents)  # refuses any that is foreign or does not verify
+        if reply.missing and self._there.issuperset(consents):
+            return False  # nobody has signed since
+        if reply.missing:
+            missing_consents(raw, consents)  # refuses any that is foreign or does not verify
+        else:
+            self.agreement = agree(raw, consents, at=self._party.clock())
         ledger.add_consents(self.contract, consents)
-        if missing:
+        self._there = frozenset(consents)
+        if self.agreement is None:
             return False
-        self.agreement = agree(raw, consents, at=self._party.clock())
         self._record("agreed")
         return True
 

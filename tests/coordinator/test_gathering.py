@@ -13,9 +13,7 @@ from mpc.coordinator.state import StateFolder
 from mpc.errors import Malformed, Untrusted
 from mpc.messages import MESSAGE_MAX_BYTES, AgreeRequest, encode
 from mpc.signing import Signature
-from tests.coordinator.room import Member, contract_of, room_in
-
-MANY = ("north", "south", "university", *(f"party_{number}" for number in range(61)))
+from tests.coordinator.room import Member, contract_of
 
 
 def _signatures(raw: bytes, members: dict[str, Member]) -> tuple[bytes, ...]:
@@ -23,16 +21,19 @@ def _signatures(raw: bytes, members: dict[str, Member]) -> tuple[bytes, ...]:
 
 
 def test_sixty_four_parties_agree_in_messages_that_are_small(tmp_path: Path) -> None:
-    with room_in(tmp_path, names=MANY) as room:
-        for name, member in list(room.members.items())[:-1]:
-            reply = room.connect(name).agree(room.raw, (sign_consent(room.raw, member.signing),))
-            assert MANY[-1] in reply.missing
-        last = room.members[MANY[-1]]
-        reply = room.connect(MANY[-1]).agree(room.raw, (sign_consent(room.raw, last.signing),))
-        assert reply.missing == ()
-        assert {consent_of(room.raw, signature) for signature in reply.signatures} == set(room.agreement.consents)
-        assert len(encode(reply)) < len(room.raw) + (64 << 10)
-        assert len(room.raw) * len(MANY) > MESSAGE_MAX_BYTES  # which is why the contract comes once
+    members = {name: Member(name) for name in (f"party_{number:02}" for number in range(61))}
+    members |= {name: Member(name) for name in ("north", "south", "university")}
+    raw = contract_of(members)
+    gathering, (*others, last) = Gathering(StateFolder(tmp_path), parse_contract), _signatures(raw, members)
+    reply, agreement = gathering.take(AgreeRequest(raw, tuple(others)))
+    assert (reply.missing, agreement) == (("university",), None)
+    reply, agreement = gathering.take(AgreeRequest(raw, (last,)))
+    assert reply.missing == ()
+    assert agreement is not None
+    assert {consent_of(raw, signature) for signature in reply.signatures} == set(agreement.consents)
+    assert len(agreement.consents) == 64
+    assert len(encode(reply)) < len(raw) + (64 << 10)
+    assert len(raw) * 64 > MESSAGE_MAX_BYTES  # which is why the contract comes once
 
 
 def test_who_waits_for_the_others_has_no_contract_read_again(tmp_path: Path) -> None:
