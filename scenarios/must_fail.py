@@ -33,8 +33,8 @@ def withheld_in_part(narrator: Narrator, reports: Sequence[Report]) -> None:
     promise(bool(partly), "one question is withheld in part")
     report = max(partly, key=lambda report: _rules(report) != ["zeros"])
     narrator.done(
-        f"disclosure control withheld {report.withheld_cells} of {report.cells} cells of {report.computation} "
-        f"({', '.join(_rules(report))})"
+        f"disclosure control withheld {report.withheld_cells} of {report.cells} cells of {report.computation}: "
+        + "; ".join(dict.fromkeys(held.why for table in report.tables for held in table.withheld))
     )
 
 
@@ -74,7 +74,7 @@ def changed_coordinator(narrator: Narrator, scene: Stage, members: Sequence[Memb
         )
     refusal = refusals[0]
     if refusal is not None:
-        narrator.refused("each of " + ", ".join(member.label for member in members), refusal)
+        narrator.refused("every party", refusal)
 
 
 def changed_copy(folder: Path) -> Path:

@@ -1,12 +1,13 @@
 """How the demo tells its story: headings, steps with the time they took, and a spinner where somebody watches."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
 from mpc.errors import Refusal, Untrusted
@@ -42,18 +43,31 @@ class Narrator:
             else:
                 yield
         except BaseException:
-            self.console.print(Text.assemble((f"  {FAILED} ", "red"), what))
+            self._marked(Text(FAILED, "red"), Text(what))
             raise
         self.done(what, seconds=time.monotonic() - began)
 
     def done(self, what: str, *, seconds: float = 0.0) -> None:
         """Tell that ``what`` has happened."""
         took = f"  {seconds:.1f} s" if seconds > NOTEWORTHY_SECONDS else ""
-        self.console.print(Text.assemble((f"  {PASSED} ", "green"), what, (took, "dim")), soft_wrap=True)
+        self._marked(Text(PASSED, "green"), Text.assemble(what, (took, "dim")))
 
     def note(self, text: str, style: str = "") -> None:
         """Tell one more thing."""
         self.console.print(Padding(Text(text, style), (0, 0, 0, 4)))
+
+    def cast(self, members: Iterable[tuple[str, str]]) -> None:
+        """Introduce who takes part, and as what."""
+        shown = Table.grid(padding=(0, 2))
+        for who, what in members:
+            shown.add_row(Text(who, "bold"), Text(what))
+        self.console.print(Padding(shown, (1, 0, 0, 4)))
+
+    def _marked(self, mark: Text, text: Text) -> None:
+        """Print a line after a mark; what does not fit goes on below the text, not below the mark."""
+        line = Table.grid(padding=(0, 1))
+        line.add_row(mark, text)
+        self.console.print(Padding(line, (0, 0, 0, 2)))
 
     def show(self, *parts: RenderableType) -> None:
         """Show tables and panels."""
@@ -65,8 +79,11 @@ class Narrator:
         compared = f"expected {_brief(refusal.expected)}, found {_brief(refusal.found)}\n" if refusal.expected else ""
         text = Text(f"{refusal.what}: {refusal.why}\n{compared}{refusal.remedy}")
         self.show(
-            Panel(text, title=Text(f"refused by {by} · {refusal.code}"), title_align="left", border_style="yellow")
-        )
+            Panel(
+                text, title=Text(f"refused by {by}"), title_align="left", subtitle=Text(f"code {refusal.code}"),
+                subtitle_align="right", border_style="yellow",
+            )
+        )  # fmt: skip
 
 
 def promise(kept: bool, what: str) -> None:

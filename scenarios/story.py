@@ -35,6 +35,9 @@ LOADED = frozenset({"loaded", "permitted", "released"})
 ACTIVE = LOADED | {"activated"}
 
 
+COORDINATOR = ("Coordinator", "holds the rows sealed, answers only what all have signed; its enclave is simulated here")
+
+
 @dataclass(frozen=True)
 class Answers:
     """What one party received."""
@@ -48,6 +51,7 @@ def play(narrator: Narrator, scene: Stage, out: Path) -> None:
     scenario = breast_cancer.scenario
     narrator.console.print(Text(scenario.title, "bold"))
     narrator.note(scenario.purpose)
+    narrator.cast([*((party.label, _part(scenario, party.name)) for party in scenario.parties), COORDINATOR])
     port = free_port()
 
     narrator.act("1  Agree")
@@ -78,6 +82,11 @@ def play(narrator: Narrator, scene: Stage, out: Path) -> None:
     with narrator.step("every process has ended; keys that were in memory are gone"):
         scene.clear()
     _reports(narrator, answers, out)
+
+
+def _part(scenario: Scenario, name: str) -> str:
+    owns = [dataset.name for dataset in scenario.datasets if name in {owner.name for owner in dataset.owners}]
+    return f"owns rows of {', '.join(owns)}, and shows them to nobody" if owns else "owns no rows, and asks"
 
 
 def _agree(narrator: Narrator, scene: Stage, scenario: Scenario, members: Sequence[Member]) -> tuple[bytes, Contract]:
@@ -201,14 +210,14 @@ def _compare(narrator: Narrator, members: Sequence[Member], contract: Contract, 
 
 def _learned(narrator: Narrator, members: Sequence[Member], contract: Contract, answers: Sequence[Answers]) -> None:
     shown = Table(title=Text("What each party learned"), title_justify="left", title_style="bold", box=None)
-    for heading in ("party", "rows it saw", "others' rows it saw", "results it opened"):
-        shown.add_column(heading, overflow="fold")
+    shown.add_column("party", no_wrap=True)
+    shown.add_column("rows it saw", no_wrap=True)
+    shown.add_column("results it opened")
     for member in members:
         owned = [dataset.name for dataset in contract.datasets if member.name in dataset.owners]
         opened = [report.computation for report, _ in _of(answers, member.name).reports]
-        shown.add_row(
-            member.label, f"its own {', '.join(owned)}" if owned else "none", "none", ", ".join(opened) or "none"
-        )
+        rows = f"its own {', '.join(owned)}, no other's" if owned else "none"
+        shown.add_row(member.label, rows, ", ".join(opened) or "none")
     narrator.console.print()
     narrator.show(shown)
 

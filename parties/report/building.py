@@ -20,7 +20,9 @@ from parties.report.view import (
     codebooks,
     question_text,
     signers_of,
+    terms,
     trust_of,
+    units,
 )
 
 
@@ -49,7 +51,8 @@ def build_report(
             release.failure, f"the run of {computation} gave no result", why="it failed; the reason may speak of data",
             remedy="ask the owners: their daemons know the kind of failure", field="computation", found=computation,
         )  # fmt: skip
-    codes = codebooks(contract)
+    labels = {**codebooks(contract), "term": terms(contract)}
+    key_units = {**units(contract), **_unit_of_time(contract, asked)}
     method = None if asked.question.kind == "sql" else asked.question.method
     return Report(
         title=contract.title,
@@ -64,15 +67,20 @@ def build_report(
         recipients=tuple(_label(contract, name) for name in asked.recipients),
         sources=_sources(contract, asked),
         rules=strictest(contract),
-        tables=tuple(_table(table, codes, method) for table in release.tables),
+        tables=tuple(_table(table, labels, key_units, method) for table in release.tables),
         signers=signers_of(contract),
         trust=trust_of(contract),
         provenance=provenance,
     )
 
 
-def _table(table: ReleasedTable, codes: Mapping[str, Mapping[str, str]], method: str | None) -> ReportTable:
-    keys = tuple(ReportColumn(name, "key", labels=dict(codes.get(name, {}))) for name in table.keys)
+def _table(
+    table: ReleasedTable, labels: Mapping[str, Mapping[str, str]], key_units: Mapping[str, str], method: str | None
+) -> ReportTable:
+    keys = tuple(
+        ReportColumn(name, "key", key_units.get(name), dict(labels.get(name, {})), labels_alone=name == "term")
+        for name in table.keys
+    )
     measures = tuple(ReportColumn(measure.name, measure.kind, measure.unit) for measure in table.measures)
     data = [table.data.column(name).to_pylist() for name in (*table.keys, *(measure.name for measure in measures))]
     rows = []
@@ -96,6 +104,14 @@ def _table(table: ReleasedTable, codes: Mapping[str, Mapping[str, str]], method:
         ),
         method=method,
     )
+
+
+def _unit_of_time(contract: Contract, asked: Computation) -> dict[str, str]:
+    """Return the unit of a survival curve's declared times: their key is ``time``, whatever the column is called."""
+    if asked.question.kind != "statistics" or not asked.question.arguments.get("time"):
+        return {}
+    unit = units(contract).get(asked.question.arguments["time"][0])
+    return {"time": unit} if unit else {}
 
 
 def _plain(value: Any) -> Value:  # noqa: ANN401 - what Arrow hands out

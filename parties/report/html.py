@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from parties.report.plots import plots
 from parties.report.view import Report, ReportTable
-from parties.report.words import TOTAL, written
+from parties.report.words import said
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 LONG_DIGEST = 40
+WIDE_FROM = 9
+"""From how many columns on a table is set closer, so that it fits the page and the sheet."""
 
 
 def html(reports: Sequence[Report]) -> str:
@@ -49,7 +51,12 @@ def html(reports: Sequence[Report]) -> str:
         shown=next((report.provenance.shown for report in reports if report.provenance), "no receipt"),
         reports=[_answer(report, len(reports), Markup) for report in reports],
         receipts=[
-            {"computation": report.computation, "accepted_by": _accepted_by(report), **vars(report.provenance)}
+            {
+                "computation": report.computation,
+                "accepted_by": _accepted_by(report),
+                "verified": report.provenance.verified,
+                **vars(report.provenance),
+            }
             for report in reports
             if report.provenance
         ],
@@ -86,26 +93,41 @@ def _table(report: Report, table: ReportTable, among: int, markup: "type[Markup]
             {"svg": markup(plot.svg), "caption": plot.caption, "description": plot.description}
             for plot in drawn
         ],
-        "columns": [{"heading": column.heading, "numeric": not column.is_key} for column in table.columns],
-        "rows": [_row(table, index) for index in range(len(table.rows))],
+        "columns": _columns(table),
+        "rows": _upright(table) if table.stands_upright else [_row(table, index) for index in range(len(table.rows))],
+        "wide": not table.stands_upright and len(table.columns) >= WIDE_FROM,
         "reasons": table.reasons,
     }
 
 
+def _columns(table: ReportTable) -> list[dict[str, Any]]:
+    if table.stands_upright:
+        return []
+    return [{"heading": column.heading, "numeric": not column.is_key} for column in table.columns]
+
+
 def _row(table: ReportTable, index: int) -> dict[str, Any]:
-    over = table.totalled(index)
     return {
-        "total": bool(over),
+        "total": bool(table.totalled(index)),
         "cells": [
-            {
-                "key": column.is_key,
-                "numeric": not column.is_key,
-                "withheld": cell.withheld,
-                "text": TOTAL if column.name in over else written(cell, column),
-            }
-            for cell, column in zip(table.rows[index], table.columns, strict=True)
+            {"key": column.is_key, "withheld": cell.withheld, "text": cell.text}
+            for cell, column in zip(said(table, index), table.columns, strict=True)
         ],
     }
+
+
+def _upright(table: ReportTable) -> list[dict[str, Any]]:
+    """Return the one row of ``table`` from top to bottom: each heading with its number."""
+    return [
+        {
+            "total": False,
+            "cells": [
+                {"key": True, "withheld": False, "text": column.heading},
+                {"key": False, "withheld": cell.withheld, "text": cell.text},
+            ],
+        }
+        for cell, column in zip(said(table, 0), table.columns, strict=True)
+    ]
 
 
 def _breakable(text: str, markup: "type[Markup]") -> Any:  # noqa: ANN401 - markup or text

@@ -1,15 +1,20 @@
 """A report in a terminal: tables, and under each what was withheld and why."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from parties.report.view import Report, ReportTable, Trust
-from parties.report.words import TOTAL, written
+from parties.report.words import Said, said
+
+ENDLESS = 10_000
+LONGEST_KEY = 32
+"""Characters of a key that are kept on one line."""
 
 STYLES = {"none": "red", "partial": "yellow", "full": "green"}
 
@@ -25,20 +30,67 @@ def trust_panel(trust: Trust) -> RenderableType:
     return Panel(Text(trust.text), title=Text(trust.headline, f"bold {style}"), title_align="left", border_style=style)
 
 
-def result_table(table: ReportTable) -> Table:
-    """Return one table; a withheld cell says so."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in table.columns:
-        shown.add_column(Text(column.heading), justify="left" if column.is_key else "right")
-    for index, row in enumerate(table.rows):
-        over = table.totalled(index)
-        cells = [
-            Text(TOTAL) if column.name in over
-            else Text(written(cell, column), "dim italic" if cell.withheld else "")
-            for cell, column in zip(row, table.columns, strict=True)
-        ]  # fmt: skip
-        shown.add_row(*cells, style="bold" if over else None)
+def result_table(table: ReportTable) -> RenderableType:
+    """Return one table; a withheld cell says so. What is wider than the screen goes on below, with its keys again."""
+    return _upright(table) if table.stands_upright else _Wide(table)
+
+
+def _upright(table: ReportTable) -> Table:
+    shown = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
+    shown.add_column()
+    shown.add_column(justify="right", no_wrap=True)
+    for column, cell in zip(table.columns, said(table, 0), strict=True):
+        shown.add_row(Text(column.heading, "bold"), _cell(cell))
     return shown
+
+
+@dataclass(frozen=True)
+class _Wide:
+    """A table of which as many measures stand beside each other as fit: no number is ever cut."""
+
+    table: ReportTable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        left = list(self.table.measures)
+        while True:
+            fitting = self._fitting(console, options, left)
+            yield self._part(left[: max(fitting, 1)], whole=fitting > 0)
+            left = left[max(fitting, 1) :]
+            if not left:
+                return
+
+    def _fitting(self, console: Console, options: ConsoleOptions, measures: list[int]) -> int:
+        """Return how many of ``measures`` fit beside the keys."""
+        endless = options.update(width=ENDLESS)
+        return max(
+            (
+                count
+                for count in range(1, len(measures) + 1)
+                if console.measure(self._part(measures[:count]), options=endless).minimum <= options.max_width
+            ),
+            default=0,
+        )
+
+    def _part(self, measures: Sequence[int], *, whole: bool = True) -> Table:
+        """Return the keys with some measures; only where a screen is narrower than that are cells folded."""
+        positions = [*self.table.keys, *measures]
+        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        rows = [said(self.table, row) for row in range(len(self.table.rows))]
+        for position in positions:
+            column = self.table.columns[position]
+            longest = max((len(row[position].text) for row in rows), default=0)
+            shown.add_column(
+                Text(column.heading), justify="left" if column.is_key else "right", overflow="fold",
+                min_width=longest if whole and (longest <= LONGEST_KEY or not column.is_key) else None,
+            )  # fmt: skip
+        for index, row in enumerate(rows):
+            cells = [_cell(row[position]) for position in positions]
+            shown.add_row(*cells, style="bold" if self.table.totalled(index) else None)
+        return shown
+
+
+def _cell(cell: Said) -> Text:
+    return Text(cell.text, "dim italic" if cell.withheld else "")
 
 
 def withheld_table(table: ReportTable) -> Table:

@@ -5,15 +5,22 @@ Every renderer (terminal, JSON, CSV, Arrow, HTML) starts from one ``Report``, so
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from mpc.contract.terms import Computation, Contract, Party, Rules
+from mpc.disclosure.rules import RULES
 from mpc.evidence.claims import Check, MeasuredBy
 from mpc.questions.linkage import linked_name, printed
 from mpc.results import MeasureKind
 from mpc.signing import VerifyingKey
 
 Value = str | int | float | bool | None
+
+UPRIGHT_FROM = 6
+"""From how many measures on a table of one row is read better from top to bottom."""
+
+_WHY: Mapping[str, str] = MappingProxyType({rule.name: rule.why for rule in RULES})
 
 
 @dataclass(frozen=True)
@@ -26,12 +33,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class ReportColumn:
-    """One column: a key (``kind`` ``key``) or a measure; ``labels`` gives the codebook's words for a key's values."""
+    """One column: a key (``kind`` ``key``) or a measure; ``labels`` gives the codebook's words for a key's values.
+
+    ``labels_alone`` says that the words stand for the value without it beside them.
+    """
 
     name: str
     kind: Literal["key"] | MeasureKind
     unit: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    labels_alone: bool = False
 
     @property
     def is_key(self) -> bool:
@@ -57,8 +68,8 @@ class Withholding:
 
     @property
     def why(self) -> str:
-        """What the rule looks for, in words; its name where a release has no words for it."""
-        return self.check or self.rule
+        """Why the rule withholds, in words; an output checker's name for it where it is a rule of another version."""
+        return _WHY.get(self.rule) or self.check or self.rule
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,11 @@ class ReportTable:
     def measures(self) -> tuple[int, ...]:
         """The positions of the measures."""
         return tuple(position for position, column in enumerate(self.columns) if not column.is_key)
+
+    @property
+    def stands_upright(self) -> bool:
+        """Whether it is one row of many numbers, which is written from top to bottom."""
+        return len(self.rows) == 1 and len(self.measures) >= UPRIGHT_FROM
 
     @property
     def reasons(self) -> tuple[tuple[str, int, str, str], ...]:
@@ -283,3 +299,22 @@ def codebooks(contract: Contract) -> dict[str, dict[str, str]]:
             for name in (column.name, linked_name(dataset.name, column.name)):
                 found[name] = codes if found.get(name, codes) == codes else {}
     return found
+
+
+def terms(contract: Contract) -> dict[str, str]:
+    """Return the labels of the terms of models that stand for one value of a category, such as ``grade[2]``."""
+    return {
+        f"{column}[{value}]": f"{column.replace('_', ' ')}: {label}"
+        for column, labels in codebooks(contract).items()
+        for value, label in labels.items()
+        if label != value
+    }
+
+
+def units(contract: Contract) -> dict[str, str]:
+    """Return the unit of every column by name, where all columns of that name have the same."""
+    found: dict[str, set[str | None]] = {}
+    for dataset in contract.datasets:
+        for column in dataset.columns:
+            found.setdefault(column.name, set()).add(column.unit)
+    return {name: unit for name, (unit, *others) in found.items() if unit is not None and not others}

@@ -1,5 +1,6 @@
 import base64
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -11,7 +12,8 @@ from mpc.errors import Forbidden
 from mpc.evidence.claims import SimulatedReference, TpmReference
 from mpc.evidence.reference_values import ReferenceValues
 from parties.report.building import build_report
-from parties.report.view import Cell, trust_of
+from parties.report.view import Cell, Withholding, trust_of
+from parties.report.words import said
 from scenarios.breast_cancer import scenario
 
 DIGEST = b"\x01" * 32
@@ -54,10 +56,41 @@ def test_a_release_becomes_cells_with_their_marks_labels_and_totals() -> None:
     assert [row[2] for row in table.rows] == [Cell(None, withheld=True), Cell(20), Cell(25)]
     assert table.columns[0].labels["1"] == "well differentiated"
     assert [table.totalled(row) for row in range(3)] == [frozenset(), frozenset(), frozenset({"grade"})]
-    assert (table.withheld[0].why, table.withheld[0].remedy) == ("minimum threshold", "group more coarsely")
+    held = table.withheld[0]
+    assert (held.why, held.remedy) == ("too few subjects stand behind the cell", "group more coarsely")
     assert report.contract_digest == "01" * 32
     assert set(report.recipients) == {"Rotterdam tumour bank", "German Breast Cancer Study Group", "University"}
     assert report.sources[0][0] == "patients"
+
+
+def test_a_rule_of_another_version_is_told_by_its_check() -> None:
+    known = Withholding("threshold", "n", 1, "group more coarsely", "minimum threshold")
+    assert "too few" in known.why
+    assert replace(known, rule="of tomorrow").why == "minimum threshold"
+    assert replace(known, rule="of tomorrow", check="").why == "of tomorrow"
+
+
+def released(name: str, key: str, value: object) -> Release:
+    data = pa.table({key: [value], "estimate": [0.5]})
+    measures = (ReleasedMeasure("estimate", "parameter", "Models", None, "pass"),)
+    return Release((ReleasedTable(name, (key,), measures, data, ((False,),), (0,), ()),))
+
+
+def test_a_term_of_a_model_is_told_in_the_codebooks_words() -> None:
+    release = released("coefficients", "term", "grade[2]")
+    (table,) = build_report(
+        contract(), DIGEST, release, computation="prognosis", parameters={}, provenance=None
+    ).tables  # fmt: skip
+    assert said(table, 0)[0].text == "grade: moderately differentiated"
+    assert table.rows[0][0].value == "grade[2]"  # data keep the term
+
+
+def test_the_times_of_a_survival_curve_have_the_unit_of_their_column() -> None:
+    release = released("survival", "time", 365)
+    (table,) = build_report(
+        contract(), DIGEST, release, computation="recurrence_free_survival", parameters={}, provenance=None
+    ).tables  # fmt: skip
+    assert table.columns[0].heading == "time (days)"
 
 
 def test_a_failed_run_has_no_report_and_one_code() -> None:

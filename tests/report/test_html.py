@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from parties.report.html import html
+from parties.report.view import Cell, ReportColumn, ReportTable
 from tests.report.reports import PROVENANCE, REPORT
 
 
@@ -125,3 +126,29 @@ def test_results_of_two_contracts_never_share_a_page() -> None:
         html([REPORT, replace(REPORT, contract_digest="00" * 32)])
     with pytest.raises(ValueError, match="exactly one contract"):
         html([])
+
+
+def test_one_row_of_many_numbers_stands_upright() -> None:
+    columns = tuple(ReportColumn(f"number_{place}", "goodness") for place in range(7))
+    one = ReportTable("models", columns, (tuple(Cell(place) for place in range(7)),))
+    page = Page(html([replace(REPORT, tables=(one,))]))
+    assert ("table", "class", "upright") in page.attributes
+    assert "number 6 6" in " ".join(" ".join(page.text).split())
+    assert page.unbalanced == []
+
+
+def test_a_page_of_several_answers_begins_with_its_contents() -> None:
+    page = Page(html([REPORT, replace(REPORT, computation="another")]))
+    targets = {value for _, name, value in page.attributes if name == "id"}
+    linked = {value[1:] for tag, name, value in page.attributes if tag == "a" and name == "href"}
+    assert {"another-counts", "receipts"} <= linked <= targets
+    assert "nav" not in PAGE.elements
+
+
+def test_receipts_fold_but_one_that_does_not_verify_stands_open() -> None:
+    second = replace(REPORT, computation="second")
+    third = replace(REPORT, computation="third", provenance=replace(PROVENANCE, checks=()))
+    page = Page(html([REPORT, second, third]))
+    assert page.elements.count("details") == 3
+    assert sum(1 for tag, name, _ in page.attributes if tag == "details" and name == "open") == 2
+    assert "all 2 checks passed" in " ".join(page.text)

@@ -53,13 +53,22 @@ def test_curves_are_drawn_in_time_with_numbers_at_risk() -> None:
     assert plot.description.index("no, 365.0") < plot.description.index("no, 730.0")
 
 
-def test_a_withheld_step_leaves_no_mark() -> None:
+def test_a_withheld_step_leaves_its_place_and_no_mark() -> None:
     (plot,) = plots(CURVES)
     # Three steps are released: a line, their dots and an interval each; of the fourth only the word is there.
     assert "yes, 730.0: withheld" in plot.description
-    without = replace(CURVES, rows=CURVES.rows[:3])
-    (same,) = plots(without)
-    assert same.svg == plot.svg
+    assert drawn(plot.svg).split().count("withheld") == 1
+    (without,) = plots(replace(CURVES, rows=CURVES.rows[:3]))
+    assert plot.svg.count("<use") == without.svg.count("<use")
+    assert "0.123" not in plot.svg
+
+
+def test_numbers_at_risk_stand_beside_the_name_of_their_group_and_the_time_has_its_unit() -> None:
+    columns = (CURVES.columns[0], replace(CURVES.columns[1], unit="days"), *CURVES.columns[2:])
+    (plot,) = plots(replace(CURVES, columns=columns))
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", plot.svg)
+    assert words.count("no") == words.count("yes") == 2  # in the legend, and below the axis
+    assert "time (days)" in words
 
 
 def test_a_forest_has_a_line_for_each_term_and_says_which_is_withheld() -> None:

@@ -24,7 +24,8 @@ def test_a_report_adds_up_its_tables() -> None:
 
 def test_a_reason_is_told_once_with_all_it_concerns() -> None:
     one, *_ = COUNTS.withheld
-    also, other = replace(one, measure="another", cells=2), replace(one, measure="third", check="another check")
+    also, other = replace(one, measure="another", cells=2), replace(one, measure="third", rule="coalition")
     first, second = replace(COUNTS, withheld=(one, also, other)).reasons
     assert first == (f"{one.measure}, another", one.cells + 2, one.why, one.remedy)
-    assert second == ("third", one.cells, "another check", one.remedy)
+    assert second == ("third", one.cells, other.why, one.remedy)
+    assert other.why != one.why

@@ -21,6 +21,7 @@ RULE = Rule(
     name="coalition",
     risk="Differencing",
     check="minimum threshold without any single party",
+    why="too few subjects would be left behind the cell without one party's rows",
     guarantees="Without any one party's subjects, a released cell still has none or at least the threshold.",
     remedy="group more coarsely, so that every cell has enough subjects from at least two owners",
     find=find,

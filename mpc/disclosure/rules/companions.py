@@ -24,6 +24,7 @@ RULE = Rule(
     name="companions",
     risk="ImplicitTables",
     check="measures of one source",
+    why="it could be worked out with a withheld number beside it",
     guarantees="In a row, either all measures of one source are released or none is.",
     remedy="group more coarsely; the measure that was too small takes those of its source with it",
     find=find,

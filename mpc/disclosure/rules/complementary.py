@@ -105,6 +105,7 @@ RULE = Rule(
     name="complementary",
     risk="ImplicitTables",
     check="derivable through totals",
+    why="it could be worked out from other cells and their totals",
     guarantees="No linear combination of released cells and totals equals a withheld cell.",
     remedy="leave the totals out, or group more coarsely",
     find=find,

@@ -73,6 +73,7 @@ RULE = Rule(
     name="complements",
     risk="Differencing",
     check="complement of a filter",
+    why="it, and the same number without a filter, would tell of the few whom the filter leaves out",
     guarantees="Beside a measure over all rows, a filtered one leaves out nobody, or at least the threshold.",
     remedy="ask for the filtered part or for the whole, not for both",
     find=find,

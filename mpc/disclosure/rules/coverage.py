@@ -51,6 +51,7 @@ RULE = Rule(
     name="coverage",
     risk="ImplicitTables",
     check="known output kind",
+    why="no rule covers this kind of number",
     guarantees="Nothing is released whose kind no rule covers, or whose contributors nobody counted.",
     remedy="ask for counts, sums, means, spreads or tests of numbers",
     find=find,

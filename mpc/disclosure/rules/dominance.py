@@ -49,6 +49,7 @@ RULE = Rule(
     name="dominance",
     risk="Dominance",
     check="p% 0.10 and NK(2, 0.90)",
+    why="one or two subjects, or parties, make up most of the cell",
     guarantees="Where contributions are weighed, no two units make up more than 0.90 of a released cell.",
     remedy="group more coarsely, so that more units of similar size stand behind each cell",
     find=find,

@@ -19,6 +19,7 @@ RULE = Rule(
     name="tests",
     risk="ImplicitTables",
     check="statistic of withheld cells",
+    why="it is computed from cells of which some are withheld",
     guarantees="No test statistic is released beside a table that it could complete.",
     remedy="group more coarsely, until no cell of the table is withheld",
     find=find,

@@ -46,6 +46,7 @@ RULE = Rule(
     name="models",
     risk="LowDOF",
     check="residual degrees of freedom, parameters, events and subjects in each level",
+    why="too few subjects, events or degrees of freedom stand behind the model, or one of its levels",
     guarantees="A released model has at least 10 residual degrees of freedom and the threshold in each level.",
     remedy="use fewer terms, join small levels, or let more rows take part",
     find=find,

@@ -28,6 +28,7 @@ RULE = Rule(
     name="quantiles",
     risk="LowCount",
     check="subjects on each side of a quantile",
+    why="too few subjects lie on one side of the quantile",
     guarantees="At or below and at or above a released quantile lie at least the threshold of subjects.",
     remedy="ask for quantiles nearer to the median, or group more coarsely",
     find=find,

@@ -27,13 +27,14 @@ class Rule:
     """One rule. ``find`` gets what is withheld already and returns what this rule withholds as well.
 
     ``find`` only ever adds, so that applying all rules again and again comes to an end. ``check`` is the name that
-    an output checker knows the test by, ``guarantees`` the sentence that the rule's tests hold it to, ``remedy``
-    what the asker may change.
+    an output checker knows the test by, ``why`` says the same to a reader who has never seen that name,
+    ``guarantees`` is the sentence that the rule's tests hold it to, ``remedy`` what the asker may change.
     """
 
     name: str
     risk: Risk
     check: str
+    why: str
     guarantees: str
     remedy: str
     find: Callable[[RawResult, Rules, Hidden], Hidden]

@@ -70,6 +70,7 @@ RULE = Rule(
     name="steps",
     risk="LowCount",
     check="subjects at risk, with the event and leaving at each step",
+    why="too few subjects are at risk, have the event or leave at that time, or would without one party's rows",
     guarantees="At a released survival step, nobody or at least the threshold are at risk, have the event, and leave.",
     remedy="use wider steps, fewer groups, or a shorter follow-up",
     find=find,

@@ -24,6 +24,7 @@ RULE = Rule(
     name="threshold",
     risk="LowCount",
     check="minimum threshold",
+    why="too few subjects stand behind the cell",
     guarantees="Every released cell has no subject, or at least the threshold of distinct subjects, in each domain.",
     remedy="group more coarsely, or filter less, so that more subjects stand behind each cell",
     find=find,

@@ -25,6 +25,7 @@ RULE = Rule(
     name="zeros",
     risk="ClassDisclosure",
     check="no subject in the cell, or none without one party",
+    why="no subject is in the cell, or none would be without one party's rows",
     guarantees="Where zeros are withheld, no released cell is empty, or empty without one party.",
     remedy="agree on coarser groups, in which every owner has subjects, or filter less",
     find=find,

@@ -16,6 +16,7 @@ FITTED = ("linear", "logistic", "poisson", "negative_binomial", "cox")
 
 PLOTS: Mapping[tuple[str, str], Callable[[ReportTable], tuple[Plot, ...]]] = MappingProxyType({
     ("kaplan_meier", "survival"): survival.plots,
+    ("kaplan_meier", "median"): lambda _: (),  # the curve above it shows it
     ("histogram", "histogram"): histogram.plots,
     ("linear", "residuals"): residuals.plots,
     ("roc", "roc"): roc.plots,

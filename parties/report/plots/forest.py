@@ -1,13 +1,15 @@
 """A forest plot: each term's ratio with its interval on a logarithmic axis, or its estimate on a plain one."""
 
+import textwrap
 from typing import Any
 
 from parties.report.plots.drawing import FAINT, FONT, INK, PAPER, SERIES, Plot, drawing, is_number, literal, themed
 from parties.report.view import Cell, ReportColumn, ReportTable
 from parties.report.words import written
 
-WIDTH, LINE, FRAME = 7.2, 0.34, 1.1  # inches
+WIDTH, LINE, FRAME = 7.2, 0.4, 1.1  # inches
 MOST_TERMS = 40
+LONGEST_LINE = 26  # characters
 
 
 def plots(table: ReportTable) -> tuple[Plot, ...]:
@@ -57,7 +59,7 @@ def _draw(axes: Any, rows: list[tuple[str, Cell, Cell, Cell]], *, logarithmic: b
             color=INK,
             fontsize=FONT - 2,
         )
-    axes.set_yticks(range(len(rows)), [literal(row[0]) for row in rows])
+    axes.set_yticks(range(len(rows)), [literal(textwrap.fill(row[0], LONGEST_LINE)) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
 
 

@@ -1,6 +1,7 @@
 """Survival at the declared times of each group, with its interval, and how many are still at risk below the axis."""
 
 from collections.abc import Iterator
+from textwrap import shorten
 from typing import Any
 
 from parties.report.plots.drawing import (
@@ -17,9 +18,11 @@ from parties.report.plots.drawing import (
     themed,
 )
 from parties.report.view import Cell, ReportTable
-from parties.report.words import written
+from parties.report.words import WITHHELD, written
 
 WIDTH, HEIGHT, LINE = 7.2, 3.4, 0.2  # inches
+FIRST_LINE, LINE_STEP = -0.24, 0.075  # parts of the height of the axes
+LONGEST_NAME = 28
 MOST_AT_RISK = 9
 """Numbers at risk that fit below the axis."""
 
@@ -37,7 +40,8 @@ def plots(table: ReportTable) -> tuple[Plot, ...]:
         for place, (name, steps) in enumerate(curves.items()):
             _curve(axes, name, steps, SERIES[place])
         axes.set_ylim(0, 1.03)
-        axes.set_xlim(left=0)
+        last = max(_number(step["time"]) for steps in curves.values() for step in steps)
+        axes.set_xlim(0, last * 1.04)  # also as far as the times whose steps are withheld
         axes.set_ylabel("survival")
         axes.set_xlabel(literal(next(table.columns[i].heading for i in reversed(table.keys))))
         if len(curves) > 1:
@@ -73,16 +77,25 @@ def _curve(axes: Any, name: str, steps: list[Step], colour: str) -> None:  # noq
 
 
 def _risk_table(axes: Any, curves: dict[str, list[Step]]) -> None:  # noqa: ANN401 - matplotlib is untyped here
+    """Write how many are at risk below the axis, a line a group, each with its name; what is withheld says so."""
     below = axes.get_xaxis_transform()
-    first = -0.24
-    axes.annotate("at risk", (0, first), xycoords=("axes fraction", "axes fraction"), color=FAINT, fontsize=FONT - 2)
-    for line, steps in enumerate(curves.values(), 1):
+    axes.annotate(
+        "at risk", (0, FIRST_LINE), xycoords="axes fraction", color=FAINT, fontsize=FONT - 2, va="center", ha="left"
+    )
+    for line, (name, steps) in enumerate(curves.items(), 1):
+        height = FIRST_LINE - LINE_STEP * line
+        axes.annotate(
+            literal(shorten(name, LONGEST_NAME)), (0, height), (-8, 0), xycoords="axes fraction",
+            textcoords="offset points", color=SERIES[line - 1], fontsize=FONT - 2, ha="right", va="center",
+        )  # fmt: skip
         every = -(-len(steps) // MOST_AT_RISK)
         for step in steps[::every]:
-            if is_number(step["at_risk"]):
+            told = str(step["at_risk"].value) if is_number(step["at_risk"]) else WITHHELD
+            if is_number(step["at_risk"]) or step["at_risk"].withheld:
                 axes.text(
-                    _number(step["time"]), first - 0.07 * line, str(step["at_risk"].value), transform=below,
-                    ha="center", color=SERIES[line - 1], fontsize=FONT - 2,
+                    _number(step["time"]), height, told, transform=below, ha="center", va="center",
+                    color=SERIES[line - 1] if is_number(step["at_risk"]) else FAINT,
+                    fontsize=FONT - (2 if is_number(step["at_risk"]) else 3),
                 )  # fmt: skip
 
 
