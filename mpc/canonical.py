@@ -165,10 +165,17 @@ def _refuse_duplicate_keys(raw: bytes, what: str) -> None:
 def _malformed_fields(what: str, refusal: ValidationError) -> Malformed:
     first = refusal.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"]) or "document"
+    if field == "format":
+        return Malformed(
+            "json.format", f"this is not {what}", why="it says that it is something else, or not what it is",
+            remedy="give the file that is meant", field=field, expected=first.get("ctx", {}).get("expected"),
+            found="another format",
+        )  # fmt: skip
     codes = {"extra_forbidden": "json.unknown_field", "missing": "json.missing_field"}
     return Malformed(
         codes.get(first["type"], "json.field"), f"{what} does not have the agreed form",
-        why=f"{field}: {first['msg']}", remedy="write the field as the format describes it", field=field,
+        why=f"{field}: {first['msg']}", field=field,
+        remedy="give the file that is meant; if this is it, write the field as the format describes it",
     )  # fmt: skip
 
 

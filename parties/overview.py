@@ -3,12 +3,34 @@
 Nothing in it is of anybody's rows: names, states, numbers of chunks.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from mpc.messages import StatusReply
 from parties.daemon import Daemon
 from parties.decisions import Situation, awaits_person, decide
 from parties.ledger import Agreed
+
+STAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "no contract": "your daemon holds no contract yet",
+        "unsigned": "the contract awaits your signature",
+        "withdrawn": "you have left the contract; nothing more is permitted",
+        "ended": "the contract is over; results and receipts stay with you",
+        "connecting": "your daemon looks for the coordinator, and goes on trying",
+        "agreeing": "the coordinator gathers the signatures of all parties",
+        "appraising": "your daemon appraises the coordinator's evidence",
+        "boot": "the coordinator has no contract yet",
+        "agreed": "all have signed; the enclave proves itself to every party",
+        "attested": "the enclave is attested; every party has to activate it",
+        "activated": "every party has activated the enclave; the owners' rows are on their way",
+        "loaded": "the enclave holds the rows of every owner; a recipient may ask for a run",
+        "permitted": "a run is permitted; its result comes by itself",
+        "released": "a result is out; a recipient may ask for the next run",
+    }
+)
+"""What each stage means, in a sentence."""
 
 
 def overview(daemon: Daemon) -> dict[str, Any]:
@@ -17,11 +39,13 @@ def overview(daemon: Daemon) -> dict[str, Any]:
     activated = None if agreed is None else daemon.ledger.activation(agreed.digest)
     ended = None if agreed is None else daemon.ledger.ended(agreed.digest)
     last = daemon.trouble.last
+    reached = stage(situation, agreed)
     return {
         "party": daemon.config.party.name,
         "label": daemon.config.party.label,
         "coordinator": daemon.config.coordinator.address,
-        "stage": stage(situation, agreed),
+        "stage": reached,
+        "meaning": STAGES.get(reached, ""),
         "next": type(decide(situation)).__name__,
         "contract": None if agreed is None else _contract(agreed),
         "instance": None if talk is None else talk.instance.hex(),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,7 +42,8 @@ def new(
     """Write a working study to start from."""
     path = Path(name if name.endswith(".py") else f"{name}.py")
     files.write(path, TEMPLATE.read_text(encoding="utf-8"), "the scenario")
-    tell(f"[green]{PASSED}[/] wrote {plain(str(path))}. Rehearse it with: sealroom scenario run {plain(str(path))}")
+    rehearse_it = f"sealroom scenario run {quote(str(path))}"
+    tell(f"[green]{PASSED}[/] wrote {plain(str(path))}. Rehearse it with: {plain(rehearse_it)}")
 
 
 @app.command(epilog="Example: sealroom scenario run scenarios/breast_cancer.py --rows 2000")

@@ -32,6 +32,9 @@ PARTS = (
 
 _DO_NOT_RELY = "do not rely on this receipt; ask another party for its copy"
 _UNACCEPTED = "receipt.unaccepted"
+_UNKNOWN = "receipt.party_unknown"
+_UP_TO_THE_READER = frozenset({_UNACCEPTED, _UNKNOWN})
+"""What says nothing against the receipt: its reader has not said something yet, and the remedy is theirs."""
 _EXCEPTION_OPTIONS = {"self_measured": "--accept-self-measured", "visible_memory": "--accept-visible-memory"}
 """How a verifier makes each exception, by the check that fails without it."""
 
@@ -128,8 +131,8 @@ class _Parts:
         except Refusal as refusal:
             raise Untrusted(
                 f"receipt.{name}", f"the receipt's {name} cannot be believed", why=f"{refusal.what}: {refusal.why}",
-                remedy=refusal.remedy if refusal.code == _UNACCEPTED else _DO_NOT_RELY, field=refusal.field or name,
-                expected=refusal.expected, found=refusal.found,
+                remedy=refusal.remedy if refusal.code in _UP_TO_THE_READER else _DO_NOT_RELY,
+                field=refusal.field or name, expected=refusal.expected, found=refusal.found,
             ) from refusal  # fmt: skip
         self.checks.append(Check(name, "holds", found, passed=True))
 
@@ -247,7 +250,14 @@ def _consents(shown: Predicate) -> list[bytes]:
 
 def _known_parties(about: _About, known: Mapping[str, str] | None) -> None:
     for name, key in about.keys().items() if known is not None else ():
-        _same(f"known_parties.{name}", (known or {}).get(name, "a fingerprint that was confirmed"), key.keyid)
+        fingerprint = (known or {}).get(name)
+        if fingerprint is None:
+            raise Untrusted(
+                _UNKNOWN, f"you gave no fingerprint of {name}", why="its key was never confirmed",
+                remedy=f"ask {name} for it on another channel; write it into known_parties, or give --known {name}=…",
+                field=f"known_parties.{name}", expected="a fingerprint", found=key.keyid,
+            )  # fmt: skip
+        _same(f"known_parties.{name}", fingerprint, key.keyid)
 
 
 def _evidence(shown: Predicate, about: _About, run: RunLeaf, exceptions: Exceptions, at: datetime) -> AttestedKey:

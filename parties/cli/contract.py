@@ -8,7 +8,7 @@ import typer
 
 from parties.cli import files
 from parties.cli.options import HERE, Config, Json, PartyFile
-from parties.cli.screen import PASSED, grid, plain, show, show_data, tell
+from parties.cli.screen import PASSED, grid, plain, show, show_data, tell, typed
 
 if TYPE_CHECKING:
     from mpc.contract.page import Explanation
@@ -212,7 +212,10 @@ def _confirm(raw: bytes, party: str, yes_digest: str | None) -> str:
     if yes_digest is None:
         _show_page(_explained(raw, party, None))
         tell(f"\nDigest  [bold]{digest[:TYPED_DIGITS]}[/]{digest[TYPED_DIGITS:]}")
-        yes_digest = typer.prompt(f"Type its first {TYPED_DIGITS} characters to sign as {party}", err=True)
+        yes_digest = typed(
+            f"Type its first {TYPED_DIGITS} characters to sign as {party}",
+            what="nothing was signed", instead="--yes-digest after the contract was read elsewhere",
+        )  # fmt: skip
     if yes_digest.strip().lower() != digest[:TYPED_DIGITS]:
         raise Forbidden(
             "contract.sign.digest", "nothing was signed", why="what was typed is not the beginning of the digest",

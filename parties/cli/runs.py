@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.text import Text
 
 from parties.cli import files
 from parties.cli.daemon import connected, current_contract
 from parties.cli.options import HERE, Json, PartyFile
-from parties.cli.screen import PASSED, grid, plain, print_refusal, show, show_data, tell, working
+from parties.cli.screen import PASSED, grid, plain, show, show_data, tell, typed, working
+from parties.cli.standing import show_overview
 
 if TYPE_CHECKING:
     from parties.client import Client
@@ -32,7 +32,7 @@ def status(
         if as_json:
             show_data(overview)
         else:
-            _show_overview(overview)
+            show_overview(overview)
         if follow:
             last = max((event["number"] for event in daemon.events()), default=0)
             for event in daemon.follow(last):
@@ -118,7 +118,10 @@ def withdraw(
             tell("No run will be permitted any more, and your keys of this contract are destroyed.")
             tell("Results that were released stay with their recipients.")
             tell(f"Digest  [bold]{digest[:TYPED_DIGITS]}[/]{digest[TYPED_DIGITS:]}")
-            yes_digest = typer.prompt(f"Type its first {TYPED_DIGITS} characters to withdraw", err=True)
+            yes_digest = typed(
+                f"Type its first {TYPED_DIGITS} characters to withdraw", what="nothing is withdrawn",
+                instead="--yes-digest",
+            )  # fmt: skip
         daemon.withdraw(reason, yes_digest.strip().lower())
     tell(f"[green]{PASSED}[/] withdrawn")
 
@@ -179,48 +182,3 @@ def _write(daemon: "Client", config: Path, runs: list[int], out: Path) -> None:
         written = write_folder(out, answers)
     for path in written:
         tell(f"[green]{PASSED}[/] {plain(str(path))}")
-
-
-def _show_overview(overview: dict[str, Any]) -> None:
-    contract = overview["contract"]
-    show(f"[bold]{plain(overview['label'])}[/]   {plain(overview['stage'])}   coordinator {overview['coordinator']}")
-    if contract is not None:
-        signed = f"signed {contract['signed'][:19]}Z" if contract["signed"] else "[yellow]not signed by you[/]"
-        show(f"{plain(contract['title'])}   {contract['digest'][:8]}…   {signed}   until {contract['valid_until']}")
-    if overview["ended"] is not None and overview["stage"] == "ended":
-        how = f"The contract is over: {overview['ended']['sentence']}; the log that the enclave signed says so"
-        show(f"[bold yellow]{plain(how)}[/]")
-    if overview["awaits_you"]:
-        show("\n[bold yellow]Awaits you[/]")
-        for waiting in overview["awaits_you"]:
-            show(f"  • {plain(waiting['what'])} {plain(str(waiting.get('subject', '')))}")
-            if "remedy" in waiting:
-                show(f"    {plain(waiting['remedy'])}")
-    if overview["awaited"]:
-        rows = [(each["party"], each["what"], each["subject"]) for each in overview["awaited"]]
-        show(Text("\nAwaited", "bold"), grid(None, ("from", "what", "of"), rows))
-    if overview["runs"]:
-        runs = [
-            (str(each["number"]), each["computation"], each["requester"], _state(each), ", ".join(each["missing"]))
-            for each in overview["runs"]
-        ]
-        show(Text("\nRuns", "bold"), grid(None, ("run", "computation", "asked by", "state", "permits missing"), runs))
-    if overview["uploads"]:
-        uploads = [(each["dataset"], each["owner"], each["state"]) for each in overview["uploads"]]
-        show(Text("\nUploads", "bold"), grid(None, ("dataset", "owner", "state"), uploads))
-    _show_troubles(overview)
-
-
-def _state(run: dict[str, Any]) -> str:
-    return f"{run['state']} ({run['code']})" if run["code"] else str(run["state"])
-
-
-def _show_troubles(overview: dict[str, Any]) -> None:
-    from parties.client import refusal_of
-
-    refusals = [waiting["refusal"] for waiting in overview["awaits_you"] if "refusal" in waiting]
-    trouble = overview["trouble"]
-    for data in [*refusals, *([trouble] if trouble and trouble not in refusals else [])]:
-        print_refusal(refusal_of(data), as_json=False)
-    if refusals:
-        tell("Your daemon goes on with it when you say that it is corrected: sealroom party retry")

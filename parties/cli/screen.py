@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from mpc.errors import Refusal
+from mpc.errors import Misconfigured, Refusal
 
 if TYPE_CHECKING:
     from mpc.evidence.claims import Check
@@ -67,6 +68,21 @@ def working(text: str) -> Iterator[None]:
     else:
         console.print(plain(text) + " …")
         yield
+
+
+def typed(question: str, *, what: str, instead: str) -> str:
+    """Return what a person types; refuses with ``what`` where nobody can, and says what does it ``instead``."""
+    try:
+        answer: str = typer.prompt(question, err=True)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise KeyboardInterrupt from None
+        messages().print()
+        raise Misconfigured(
+            "argument.typed", what, why="nobody could type the confirmation: the input has ended",
+            remedy=f"type it in a terminal, or give {instead}",
+        ) from None  # fmt: skip
+    return answer
 
 
 def print_refusal(refusal: Refusal, *, as_json: bool) -> None:

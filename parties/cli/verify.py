@@ -59,6 +59,9 @@ def verify(
         f"  {plain(verified.computation.name)}, run {verified.run}, {verified.outcome}; "
         f"contract {verified.contract_digest.hex()[:8]}… ({plain(verified.contract.title)})"
     )
+    if verified.time_shown is None and beneficiary is None:
+        tell("  Whoever receives the answer vouches for no time. If a wrong one would serve one party only, name it:")
+        tell("  --beneficiary NAME; what the others countersigned then counts.")
     for trusted in _trust(verified):
         tell(trusted)
 

@@ -79,3 +79,24 @@ def test_help_does_not_load_the_engines() -> None:
     assert "typer" in loaded
     heavy = {"duckdb", "pyarrow", "numpy", "matplotlib", "grpc", "sqlglot", "cryptography"}
     assert loaded & heavy == set()
+
+
+def test_help_is_as_wide_as_the_screen_and_flags_take_no_value() -> None:
+    shown = help_of("attest")
+    paragraph = shown[shown.index("Without --replace") :].splitlines()[0].strip()
+    assert len(paragraph) > 125  # wider than the docstring's own lines
+    assert "<bool>" not in "".join(help_of(*path) for path in commands())
+    assert "<bool>" not in help_of()
+
+
+def test_a_file_of_another_kind_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text('{"format":"sealroom.key"}')
+    said = sealroom("keys", "fingerprint", str(tmp_path / "other.json"))
+    assert said.code == KINDS["malformed"].exit_code
+    assert "this is not the public card" in said.err
+    assert "give the file that is meant" in said.err
+
+
+def test_a_name_with_a_space_is_quoted_in_what_to_type_next(tmp_path: Path) -> None:
+    said = sealroom("scenario", "new", "lymph nodes", folder=tmp_path)
+    assert "sealroom scenario run 'lymph nodes.py'" in said.err

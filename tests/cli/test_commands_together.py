@@ -16,6 +16,7 @@ from mpc.evidence.claims import SimulatedReference
 from mpc.measurement import measure
 from parties.cli.application import app
 from parties.client import Client
+from parties.overview import STAGES
 from scenarios.breast_cancer import scenario
 from scenarios.cast import ANALYST, BY_HAND, Member, cards, cast
 from scenarios.stage import Stage, free_port, listens, serve_coordinator, stage
@@ -71,6 +72,7 @@ def test_a_contract_is_handed_over_without_signing(world: World, tmp_path: Path)
     assert said.data["missing"] == sorted(world.members.keys() - {owner})
     assert said.data["signed"] is None
     assert world.says(owner, "status", "--json").data["stage"] == "unsigned"
+    assert STAGES["unsigned"] in world.says(owner, "status").out
 
 
 def test_a_contract_is_signed_by_typing_its_digest_and_not_otherwise(world: World) -> None:
@@ -79,6 +81,10 @@ def test_a_contract_is_signed_by_typing_its_digest_and_not_otherwise(world: Worl
     assert "contract.sign.digest" in wrong.err
     assert world.says(ANALYST, "status", "--json").data["contract"] is None
     assert world.says(ANALYST, "party", "retry").code == 0
+    nobody = world.says(ANALYST, "contract", "sign", str(world.contract))
+    assert nobody.code == KINDS["misconfigured"].exit_code
+    assert "nothing was signed" in nobody.err
+    assert "--yes-digest" in nobody.err
     right = world.says(ANALYST, "contract", "sign", str(world.contract), given=f"{world.digest[:8]}\n")
     assert right.code == 0, right.err
     assert "Which enclaves are accepted" in right.out, "the page is shown before it is signed"

@@ -1,12 +1,14 @@
 """The local API over its socket, with no coordinator in reach."""
 
+import inspect
 import json
+import re
 import socket
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from http.client import HTTPConnection
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -14,7 +16,10 @@ from mpc.canonical import sha256
 from mpc.contract.document import contract_bytes
 from mpc.contract.terms import Contract
 from mpc.errors import Forbidden, Malformed, Misconfigured, OutOfOrder, Unavailable, Untrusted
+from mpc.session.state import State
+from parties import overview
 from parties.client import Client
+from parties.overview import STAGES
 from parties.service import serve
 from tests.parties.conftest import MARKS, Member
 from tests.parties.gathering import Gathering, gathered
@@ -157,3 +162,10 @@ def test_a_socket_path_that_no_system_takes_is_told_before_anything_else(
     long = north.config.party.model_copy(update={"state": north.folder / ("s" * 120)})
     with pytest.raises(Misconfigured, match=r"socket\.path"):
         serve(north.config.model_copy(update={"party": long}), clock=clock)
+
+
+def test_every_stage_has_its_meaning() -> None:
+    session = {*get_args(State), "permitted", "released"}
+    assert session <= STAGES.keys()
+    own = set(re.findall(r'"([a-z ]+)"\),', inspect.getsource(overview.stage)))
+    assert {"unsigned", "connecting"} <= own <= STAGES.keys()

@@ -283,6 +283,15 @@ def test_known_parties_are_compared_or_said_not_to_be() -> None:
     refused(Scene().receipt(), "parties", known={"clinic": KNOWN["clinic"]})
 
 
+def test_a_party_that_its_reader_does_not_know_says_nothing_against_a_receipt() -> None:
+    with pytest.raises(Untrusted) as unknown:
+        verified(Scene().receipt(), known={"clinic": KNOWN["clinic"]})
+    assert "on another channel" in unknown.value.remedy
+    with pytest.raises(Untrusted) as other:
+        verified(Scene().receipt(), known={**KNOWN, "clinic": "00" * 32})
+    assert "do not rely" in other.value.remedy
+
+
 def test_it_is_judged_at_the_time_asked_for() -> None:
     late = datetime(2028, 1, 1, tzinfo=UTC)
     refused(Scene().receipt(), "consents", at=late)
