@@ -6,19 +6,25 @@ spellings of "not known" and makes the column nullable. ``filterable`` columns m
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date as Date  # noqa: N812 - `date` is the constructor's name here
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
 from mpc.canonical import format_time
 from mpc.table.schema import ColumnType
+
+WELL_TYPED = ConfigDict(strict=True, extra="forbid")
+"""What a scenario is made of checks its types where it is written, so that a slip is told with its line."""
 
 Bound = int | float | Decimal | Date | datetime | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=WELL_TYPED)
 class Column:
     """One column of a scenario's dataset; made by the functions of this module."""
 
@@ -69,9 +75,9 @@ def integer(
     return Column(
         "integer",
         description,
-        unit,
-        minimum,
-        maximum,
+        unit=unit,
+        minimum=minimum,
+        maximum=maximum,
         nullable=nullable,
         missing=missing,
         filterable=filterable,
@@ -91,7 +97,14 @@ def real(
 ) -> Column:
     """Return a column of IEEE 754 doubles; infinities and NaN refuse at upload."""
     return Column(
-        "float", description, unit, minimum, maximum, nullable=nullable, missing=missing, filterable=filterable
+        "float",
+        description,
+        unit=unit,
+        minimum=minimum,
+        maximum=maximum,
+        nullable=nullable,
+        missing=missing,
+        filterable=filterable,
     )
 
 
@@ -111,11 +124,11 @@ def decimal(
     return Column(
         "decimal",
         description,
-        unit,
-        minimum,
-        maximum,
-        precision,
-        scale,
+        unit=unit,
+        minimum=minimum,
+        maximum=maximum,
+        precision=precision,
+        scale=scale,
         nullable=nullable,
         missing=missing,
         filterable=filterable,
@@ -157,7 +170,7 @@ def date(
 ) -> Column:
     """Return a column of calendar days."""
     return Column(
-        "date", description, None, minimum, maximum, nullable=nullable, missing=missing, filterable=filterable
+        "date", description, minimum=minimum, maximum=maximum, nullable=nullable, missing=missing, filterable=filterable
     )
 
 
@@ -172,7 +185,13 @@ def timestamp(
 ) -> Column:
     """Return a column of moments in UTC, to the microsecond; bounds are aware times."""
     return Column(
-        "timestamp", description, None, minimum, maximum, nullable=nullable, missing=missing, filterable=filterable
+        "timestamp",
+        description,
+        minimum=minimum,
+        maximum=maximum,
+        nullable=nullable,
+        missing=missing,
+        filterable=filterable,
     )
 
 

@@ -1,13 +1,15 @@
 """A question of a scenario before it is a contract's: what is asked, why, of whom, how often, with which parameters."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import Any, Protocol, TypedDict, Unpack
 
+from pydantic.dataclasses import dataclass
+
 from mpc.errors import Misconfigured
 from mpc.table.schema import ColumnType
-from scenarios.columns import spelled_bound
+from scenarios.columns import WELL_TYPED, spelled_bound
 
 
 class Named(Protocol):
@@ -30,7 +32,7 @@ class ColumnNamed(Protocol):
         """The column's name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=WELL_TYPED)
 class Parameter:
     """A value that the analyst chooses at each run, out of a declared domain; made by ``one_of`` or ``between``."""
 
@@ -58,7 +60,7 @@ def between(description: str, minimum: int | Decimal, maximum: int | Decimal) ->
     return Parameter(description, kind, None, spelled_bound(minimum), spelled_bound(maximum))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=WELL_TYPED)
 class Computation:
     """One question of a scenario; made by ``sql`` and by the methods of ``statistics``.
 
@@ -113,6 +115,12 @@ def asked(
             remedy="join datasets with sql(…), or ask about each of them", field=method,
             expected="1 dataset", found=", ".join(datasets) or "none",
         )  # fmt: skip
+    for name, values in arguments.items():
+        if isinstance(values, str):
+            raise Misconfigured(
+                "scenario.list", f"{name} of {method} takes a list", why="one word stands there, not a list of words",
+                remedy=f'write {name}=["{values}"]', field=f"{method}.{name}",
+            )  # fmt: skip
     question = {
         "kind": "statistics", "method": method, "dataset": datasets[0],
         "arguments": {name: list(values) for name, values in arguments.items() if values},

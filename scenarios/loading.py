@@ -5,8 +5,13 @@ import sys
 import traceback
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from mpc.errors import Misconfigured, Refusal
 from scenarios.scenario import Scenario
+
+_TYPES = frozenset({"int", "float", "decimal", "date", "datetime"})
+"""What pydantic adds to a place to tell which of several types it tried."""
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -45,6 +50,8 @@ def _run(path: Path) -> object:
         spec.loader.exec_module(module)
     except Refusal:
         raise
+    except ValidationError as problem:
+        raise _ill_typed(path, problem) from None
     except Exception as problem:  # noqa: BLE001 - the file is somebody's program: anything may be raised in it
         raise Misconfigured(
             "scenario.file.error", f"{path} does not run", why=f"{type(problem).__name__}: {problem}",
@@ -53,6 +60,16 @@ def _run(path: Path) -> object:
     finally:
         del sys.modules[name]
     return module
+
+
+def _ill_typed(path: Path, problem: ValidationError) -> Misconfigured:
+    """Return the refusal of a part of a scenario whose values are of other types than it takes."""
+    first = problem.errors(include_url=False, include_input=False)[0]
+    place = ".".join([problem.title, *(str(part) for part in first["loc"] if part not in _TYPES)])
+    return Misconfigured(
+        "scenario.type", f"{place} is not what it should be", why=first["msg"],
+        remedy=f"correct the file{_line_in(path, problem)}", field=place,
+    )  # fmt: skip
 
 
 def _line_in(path: Path, problem: Exception) -> str:

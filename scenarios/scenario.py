@@ -34,18 +34,19 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import rfc8785
+from pydantic.dataclasses import dataclass
 
 from mpc.canonical import canonical_json, format_time
 from mpc.contract import terms
 from mpc.contract.document import parse_contract
 from mpc.errors import Malformed, Misconfigured
 from mpc.evidence.reference_values import ReferenceValues
-from scenarios.columns import Column, boolean, category, date, decimal, integer, real, text, timestamp
+from scenarios.columns import WELL_TYPED, Column, boolean, category, date, decimal, integer, real, text, timestamp
 from scenarios.disclosure import ADS, CMS, DATASHIELD, SCQL, STANDARD
 from scenarios.questions import Computation, between, link, linkage, one_of, sql, statistics
 
@@ -78,7 +79,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=WELL_TYPED)
 class Party:
     """An organisation. ``name`` is a short identifier, such as ``north_hospital``; ``label`` is what people read."""
 
@@ -86,7 +87,7 @@ class Party:
     label: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=WELL_TYPED)
 class Subject:
     """Whom disclosure control protects in a dataset, and how they are told apart.
 
@@ -117,7 +118,7 @@ def nobody(domain: str) -> Subject:
     return Subject(None, domain, "none")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=WELL_TYPED)
 class ColumnOf:
     """A column of a dataset, as ``dataset["column"]`` names it."""
 
@@ -125,7 +126,7 @@ class ColumnOf:
     name: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=WELL_TYPED)
 class Dataset:
     """A named table. Its rows are the union of what its ``owners`` upload; ``columns`` maps names to columns.
 
@@ -166,7 +167,7 @@ class Dataset:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=WELL_TYPED)
 class Limits:
     """What the enclave may spend: MiB of one upload, of rows kept in memory and of one run; seconds of one run."""
 
@@ -176,7 +177,7 @@ class Limits:
     run_seconds: int = 120
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=WELL_TYPED)
 class Scenario:
     """A whole study.
 
@@ -238,7 +239,7 @@ class Scenario:
             "valid_until": format_time(now + self.valid_for),
             "supersedes": None if supersedes is None else supersedes.hex(),
         }
-        return parse_contract(_canonical(data))
+        return _parsed(data)
 
     def _computation(self, name: str) -> dict[str, Any]:
         computation = self.computations[name]
@@ -280,6 +281,35 @@ def _party(party: Party, card: Mapping[str, str]) -> dict[str, str]:
 
 def _by_name(named: Sequence[Any]) -> list[Any]:
     return sorted(named, key=lambda each: str(each.name))
+
+
+def _parsed(data: dict[str, Any]) -> terms.Contract:
+    """Return the contract that ``data`` is; a field that breaks its form is told by the names in the file."""
+    try:
+        return parse_contract(_canonical(data))
+    except Malformed as refusal:
+        if refusal.code != "json.field" or refusal.field is None:
+            raise
+        place = _place(data, refusal.field)
+        raise Malformed(
+            "scenario.field", "the scenario makes no contract", why=refusal.why.replace(refusal.field, place, 1),
+            remedy=f"correct {place} in the scenario", field=place,
+        ) from None  # fmt: skip
+
+
+def _place(data: Any, path: str) -> str:  # noqa: ANN401 - walks plain data
+    """Return ``path`` with the names of things in place of their numbers, as far as they have any."""
+    words = []
+    for part in path.split("."):
+        data = _below(data, part)
+        words.append(str(data["name"]) if part.isdigit() and isinstance(data, dict) and "name" in data else part)
+    return ".".join(words)
+
+
+def _below(data: Any, part: str) -> Any:  # noqa: ANN401 - walks plain data
+    if isinstance(data, list) and part.isdigit() and int(part) < len(data):
+        return data[int(part)]
+    return data.get(part) if isinstance(data, dict) else None
 
 
 def _canonical(data: dict[str, Any]) -> bytes:

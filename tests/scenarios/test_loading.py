@@ -33,6 +33,31 @@ def test_a_file_that_makes_no_scenario_says_where(tmp_path: Path, text: str, cod
     assert said in caught.value.remedy
 
 
+SLIPS = (
+    ("owners=[north, south]", 'owners=["north_hospital", south]', "Dataset.owners.0"),
+    ('identity="disjoint"', 'identity="same"', "Subject.identity"),
+    ('{"1": "well", "2": "moderately", "3": "poorly"}', '["1", "2", "3"]', "Column.codes"),
+    ("minimum=18", 'minimum="18"', "Column.minimum"),
+    ('missing=["-9"]', "missing=[-9]", "Column.missing.0"),
+    ("timedelta(days=30)", "30", "Scenario.valid_for"),
+    ("valid_for=", "valid_four=", "Scenario.valid_four"),
+    ('title="Lymph nodes by tumour grade"', "title=3", "Scenario.title"),
+    ("recipients=[university]", "recipients=university", "Scenario.recipients"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("right", "wrong", "place"), SLIPS)
+def test_a_value_of_another_type_is_told_with_its_line(tmp_path: Path, right: str, wrong: str, place: str) -> None:
+    text = (SHIPPED / "data" / "template.py.txt").read_text()
+    assert text.count(right) == 1
+    path = tmp_path / "study.py"
+    path.write_text(text.replace(right, wrong))
+    with pytest.raises(Misconfigured) as caught:
+        load_scenario(path)
+    assert (caught.value.code, caught.value.field) == ("scenario.type", place)
+    assert "correct the file at line" in caught.value.remedy
+
+
 @pytest.mark.parametrize(("name", "code"), [("absent.py", "scenario.file.absent"), ("study.txt", "scenario.file.kind")])
 def test_what_is_no_python_file_refuses(tmp_path: Path, name: str, code: str) -> None:
     (tmp_path / "study.txt").write_text("scenario = 1")

@@ -174,11 +174,11 @@ def test_cards_that_are_not_the_parties_refuse(cards: dict[str, dict[str, str]],
     ("changes", "code"),
     [
         ({"recipients": []}, "contract.protection.empty"),
-        ({"title": 3}, "json.field"),
-        ({"title": float("nan")}, "scenario.value"),
-        ({"valid_for": timedelta(0)}, "json.field"),
-        ({"computations": {}}, "json.field"),
-        ({"computations": {"Nodes!": statistics.summary(patients["nodes"])}}, "json.field"),
+        ({"title": "\ud800"}, "scenario.value"),
+        ({"title": ""}, "scenario.field"),
+        ({"valid_for": timedelta(0)}, "scenario.field"),
+        ({"computations": {}}, "scenario.field"),
+        ({"computations": {"Nodes!": statistics.summary(patients["nodes"])}}, "scenario.field"),
         ({"datasets": [patients, patients]}, "contract.duplicate"),
         ({"parties": [north, south, university, north]}, "contract.duplicate"),
     ],
@@ -187,6 +187,20 @@ def test_a_study_that_is_no_contract_refuses(changes: dict[str, Any], code: str)
     with pytest.raises(Malformed) as caught:
         contract_of(study(**changes))
     assert caught.value.code == code
+
+
+def test_a_field_that_breaks_its_form_is_told_by_the_names_in_the_file() -> None:
+    with pytest.raises(Malformed) as caught:
+        contract_of(study(computations={"nodes": statistics.summary(patients["nodes"], runs=0)}))
+    assert caught.value.field == "computations.nodes.runs"
+    assert caught.value.remedy == "correct computations.nodes.runs in the scenario"
+
+
+def test_a_word_where_a_list_belongs_is_told_and_not_read_letter_by_letter() -> None:
+    with pytest.raises(Misconfigured) as caught:
+        statistics.summary(patients["nodes"], by="grade")
+    assert caught.value.code == "scenario.list"
+    assert 'by=["grade"]' in caught.value.remedy
 
 
 def test_no_accepted_enclave_says_what_to_write() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ParseError, SqlglotError
 
 from mpc.errors import Malformed
 from mpc.questions.sql.refusals import forbidden
@@ -118,14 +118,23 @@ def parse_select(text: str) -> exp.Select:
     return select
 
 
+def _where(problem: Exception) -> str:
+    """Return where a parser gave up, as far as it knows; never the text that it quotes."""
+    if not isinstance(problem, ParseError) or not problem.errors:
+        return ""
+    line, column = problem.errors[0].get("line"), problem.errors[0].get("col")
+    return f", at line {line}, column {column}" if isinstance(line, int) and isinstance(column, int) else ""
+
+
 def _parse(text: str) -> list[exp.Expr | None]:
     # The parser's own text quotes the question with colours of a terminal in it; a code is enough.
     try:
         return list(sqlglot.parse(text, dialect="duckdb"))
-    except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, IndexError, KeyError):
-        pass  # sqlglot stumbles over hostile text in all of these ways
+    except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, IndexError, KeyError) as problem:
+        # sqlglot stumbles over hostile text in all of these ways
+        where = _where(problem)
     raise Malformed(
-        "sql.syntax", "the question cannot be read as SQL", why="it does not parse in DuckDB's dialect",
+        "sql.syntax", "the question cannot be read as SQL", why=f"it does not parse in DuckDB's dialect{where}",
         remedy="write one SELECT of the form that docs/sql describes, and try it on rows of your own first",
     )  # fmt: skip
 
