@@ -38,6 +38,7 @@ RULE = Rule(
     name="leverage",
     risk="Dominance",
     check="leverage of one subject",
+    why="one or a few subjects decide the model, or would without one party's rows",
     guarantees="In no combination of a released model's coefficients has one subject more than 0.90 of the weight.",
     remedy="leave out or bound terms, weights and offsets that are far larger for some than for others; join levels",
     find=find,
