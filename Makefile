@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check format protos bench bench-methods nist fuzz clean help
+.PHONY: demo test check format protos bench bench-methods nist fuzz every-byte clean help
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ nist: $(INSTALLED) ## the digits of NIST's certified values, into docs/numerics.
 fuzz: $(INSTALLED) ## any bytes as evidence, led by coverage, for ten minutes (or FUZZ_SECONDS)
 	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
 	$(BIN)/python fuzz/evidence.py
+
+every-byte: $(INSTALLED) ## each byte of each accepted piece of real evidence, flipped in its turn (an hour of a processor)
+	SEALROOM_EVERY_BYTE=1 $(BIN)/python -m pytest -n 2 --durations 9 tests/evidence/test_every_byte.py
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz

@@ -126,6 +126,54 @@ def test_auto_never_chooses_what_anybody_can_forge_and_takes_a_tpm_last(tmp_path
     assert caught.value.code == "attester.certificate"
 
 
+class Several(Machine):
+    """Machines in one: each path is answered by the first that has it, as a host's devices show through to a guest."""
+
+    def __init__(self, *machines: Machine) -> None:
+        self.machines = machines
+
+    def is_file(self, path: str) -> bool:
+        return any(machine.is_file(path) for machine in self.machines)
+
+    def is_folder(self, path: str) -> bool:
+        return any(machine.is_folder(path) for machine in self.machines)
+
+    def _with(self, path: str) -> Machine:
+        below = (path, path.rpartition("/")[0])
+        return next(one for one in self.machines if one.is_file(path) or any(map(one.is_folder, below)))
+
+    def read(self, path: str) -> bytes:
+        return self._with(path).read(path)
+
+    def write(self, path: str, data: bytes) -> None:
+        self._with(path).write(path, data)
+
+    def make_folder(self, path: str) -> None:
+        self._with(path).make_folder(path)
+
+    def remove_folder(self, path: str) -> None:
+        self._with(path).remove_folder(path)
+
+    def call(self, path: str, request: int, argument: Any) -> None:
+        self._with(path).call(path, request, argument)
+
+
+def test_auto_takes_what_is_nearest_to_the_process() -> None:
+    nearest = [StandInGramine(sgx_quote), StandInOcclum(sgx_quote), StandInNsm(document), tsm("tdx_guest")]
+    chosen = [type(choose("auto", Settings(devices=Several(*nearest[at:])))).__name__ for at in range(len(nearest))]
+    assert chosen == ["GramineAttester", "OcclumAttester", "NitroAttester", "ConfigfsTsmAttester"]
+    assert chosen == [
+        type(choose("auto", Settings(devices=Several(*nearest[at:][::-1])))).__name__ for at in range(len(nearest))
+    ]
+
+
+@pytest.mark.parametrize("name", ["configfs_tsm", "configfs-tsm"])
+def test_a_name_may_be_spelled_with_hyphens(name: str) -> None:
+    assert isinstance(choose(name, Settings(devices=tsm())), ConfigfsTsmAttester)
+    with pytest.raises(Misconfigured):
+        choose(f"{name}-", Settings(devices=tsm()))
+
+
 def test_every_report_has_a_folder_of_its_own_that_nobody_can_guess_and_leaves_none() -> None:
     machine = tsm()
     attester = started(machine)

@@ -53,8 +53,8 @@ def policy(raw: bytes) -> EnarxReference | None:
 def document(
     raw: bytes, files: Sequence[bytes], given: Given, *, roots: Sequence[bytes], at: datetime
 ) -> Document | None:
-    """Return the chain, steward's policy or keep's settings that ``raw`` is; None for a request."""
-    if is_request(raw):
+    """Return the chain, steward's policy or keep's settings that ``raw`` is; None for a request, or for nothing."""
+    if is_request(raw) or not raw.strip():  # no settings at all would be valid ones, and a lost file accepted
         return None
     if raw.startswith(_DER_SEQUENCE):
         amd = [root for root in roots if root not in intel.PINNED]

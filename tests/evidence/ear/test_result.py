@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from mpc.evidence import simulated
 from mpc.evidence.appraisal import Exceptions
 from mpc.evidence.claims import Given
 from mpc.evidence.ear import sign_token
-from mpc.evidence.ear.vector import CLAIMS
+from mpc.evidence.ear.claims_set import parse_claims_set
+from mpc.evidence.ear.vector import CLAIMS, tier_of
+from mpc.evidence.formats import FORMATS
 from mpc.evidence.nitro import NitroReference
 from mpc.evidence.result import attestation_result
 from mpc.evidence.verdict import Verdict, examine
@@ -24,7 +27,7 @@ from parties.cli.application import app
 from tests.evidence.azure.azure_forge import AzureForge
 from tests.evidence.nitro.nitro_forge import NOW, PCRS, NitroForge
 from tests.evidence.tpm_forge import Forge
-from tests.vectors import judge, named, needs_vectors, read
+from tests.vectors import NO_TIME, entries, judge, named, needs_vectors, read
 
 FORGE = NitroForge()
 ROOT = FORGE.root()
@@ -168,3 +171,22 @@ def test_the_key_that_is_published_for_tests_signs_what_its_public_half_verifies
     number = int.from_bytes(base64.urlsafe_b64decode(fields["d"] + "=="))
     token = sign_token(attestation_result(nitro(), RIGHT, at=NOW, build="1"), ec.derive_private_key(number, ec.SECP256R1()))  # fmt: skip  # noqa: E501
     assert examine(token, at=NOW, endorsements=[read("ear/pkey.json")]).accepted
+
+
+@needs_vectors
+def test_the_result_of_every_vector_says_no_more_than_its_verdict() -> None:
+    ran: Counter[str] = Counter()
+    for entry in (one for name in FORMATS for one in entries(name)):
+        verdict = judge(entry)
+        if verdict.document is not None:
+            continue
+        made = attestation_result(verdict, read(entry["file"]), at=NO_TIME, build="1")
+        (appraisal,) = parse_claims_set(made).attesters.values()
+        assert set(appraisal.vector) == set(CLAIMS), entry["id"]
+        assert (appraisal.status in {"none", "affirming"}) == verdict.accepted, entry["id"]
+        if verdict.claims is None:
+            assert not {tier_of(value) for value in appraisal.vector.values()} & {"affirming", "warning"}, entry["id"]
+        ran[appraisal.status] += 1
+    assert ran["affirming"] > 50
+    assert ran["contraindicated"] > 50
+    assert ran["warning"] > 5
