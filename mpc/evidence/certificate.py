@@ -45,9 +45,9 @@ _USAGES: Final = (
     "digital_signature", "non_repudiation", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign",
     "crl_sign", "encipher_only", "decipher_only",
 )  # fmt: skip
-_COUNTRY: Final = "Country"
+_COMMON_NAME, _COUNTRY = "Common Name", "Country"
 _NAMES: Final = {
-    "2.5.4.3": "Common Name", "2.5.4.4": "Surname", "2.5.4.5": "Serial Number", "2.5.4.6": _COUNTRY,
+    "2.5.4.3": _COMMON_NAME, "2.5.4.4": "Surname", "2.5.4.5": "Serial Number", "2.5.4.6": _COUNTRY,
     "2.5.4.7": "Locality", "2.5.4.8": "State/Province", "2.5.4.9": "Street Address", "2.5.4.10": "Organization",
     "2.5.4.11": "Organizational Unit", "2.5.4.12": "Title", "2.5.4.17": "Postal Code", "2.5.4.42": "Given Name",
     "1.2.840.113549.1.9.1": "Email Address", "0.9.2342.19200300.100.1.25": "Domain Component",
@@ -66,7 +66,10 @@ class SignatureAlgorithm:
 
 @dataclass(frozen=True)
 class Certificate:
-    """An X.509 certificate, parsed whole; names and the public key stay in DER, times are UTC."""
+    """An X.509 certificate, parsed whole; names and the public key stay in DER, times are UTC.
+
+    ``common_name`` is the subject's, empty where it has none or several.
+    """
 
     der: bytes
     signed: bytes
@@ -77,6 +80,7 @@ class Certificate:
     subject: bytes
     issuer_text: str
     subject_text: str
+    common_name: str
     not_before: datetime
     not_after: datetime
     spki: bytes
@@ -144,6 +148,7 @@ def _parsed(der: bytes) -> Certificate:
     if len(values) != len(extensions):
         raise malformed("it holds an extension twice")
     not_before, not_after = map(_time, validity.children(SEQUENCE))
+    named = _parts_of(subject)
     is_authority, path_length = _constraints(values.get(BASIC_CONSTRAINTS))
     return Certificate(
         der=der,
@@ -153,8 +158,9 @@ def _parsed(der: bytes) -> Certificate:
         serial=integer_of(serial),
         issuer=issuer.whole,
         subject=subject.whole,
-        issuer_text=_text_of(issuer) or "unnamed",
-        subject_text=_text_of(subject) or "unnamed",
+        issuer_text=_text_of(_parts_of(issuer)) or "unnamed",
+        subject_text=_text_of(named) or "unnamed",
+        common_name=named[_COMMON_NAME][0] if len(named.get(_COMMON_NAME, ())) == 1 else "",
         not_before=not_before,
         not_after=not_after,
         spki=spki.whole,
@@ -216,13 +222,18 @@ def _purposes(value: bytes | None) -> frozenset[str]:
     return frozenset() if value is None else frozenset(map(dotted, read_element(value).children(SEQUENCE)))
 
 
-def _text_of(name: Element) -> str:
-    """Return a name for people, what is most particular first: ``Common Name: a, Organization: b``."""
+def _parts_of(name: Element) -> dict[str, list[str]]:
+    """Return the parts of a name by their kind, in the order in which the kinds come; of each, the last one first."""
     parts: dict[str, list[str]] = {}
     for attribute in (one for step in name.children(SEQUENCE) for one in step.children(SET)):
         oid, value = attribute.children(SEQUENCE)
-        named = dotted(oid)
-        parts.setdefault(_NAMES.get(named, named), []).insert(0, value.content.decode(_TEXTS[value.tag]))
+        kind = dotted(oid)
+        parts.setdefault(_NAMES.get(kind, kind), []).insert(0, value.content.decode(_TEXTS[value.tag]))
+    return parts
+
+
+def _text_of(parts: dict[str, list[str]]) -> str:
+    """Return a name for people, what is most particular first: ``Common Name: a, Organization: b``."""
     words = [f"{kind}: {', '.join(values)}" for kind, values in parts.items()]
     if list(parts)[-1:] != [_COUNTRY]:
         words.reverse()

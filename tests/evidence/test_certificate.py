@@ -78,7 +78,9 @@ def as_the_oracle_reads(der: bytes) -> dict[str, object]:
     return {
         "signed": body.dump(), "signature": whole["signature_value"].native, "serial": body["serial_number"].native,
         "issuer": body["issuer"].dump(), "subject": body["subject"].dump(),
+        "issuer_text": body["issuer"].human_friendly or "unnamed",
         "subject_text": body["subject"].human_friendly or "unnamed",
+        "common_name": names if isinstance(names := body["subject"].native.get("common_name", ""), str) else "",
         "not_before": body["validity"]["not_before"].native, "not_after": body["validity"]["not_after"].native,
         "spki": body["subject_public_key_info"].dump(),
         "extensions": tuple(

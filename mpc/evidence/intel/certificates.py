@@ -13,8 +13,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
-from asn1crypto import x509
-
 from mpc.errors import Malformed
 from mpc.evidence.certificate import Certificate, parse_certificate
 from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES, Chain, is_signed_by, verify_chain
@@ -115,14 +113,7 @@ def platform_of(certificate: Certificate) -> Platform:
 
 def authority_kind(certificate: Certificate) -> str | None:
     """Return ``platform`` or ``processor`` for the authority that signs such PCK certificates, else None."""
-    return PCK_AUTHORITIES.get(common_name(certificate))
-
-
-@lru_cache(maxsize=64)
-def common_name(certificate: Certificate) -> str:
-    """Return the one common name of the subject, or the empty text."""
-    names = x509.Name.load(certificate.subject).native.get("common_name", "")
-    return names if isinstance(names, str) else ""
+    return PCK_AUTHORITIES.get(certificate.common_name)
 
 
 def verify_pck_chain(
@@ -130,7 +121,7 @@ def verify_pck_chain(
 ) -> Chain:
     """Return the path of a PCK certificate to Intel's root key."""
     path = verify_chain(chain[0], chain[1:], roots=roots, at=at, handled=frozenset(), checks=checks)
-    names = [common_name(certificate) for certificate in path.certificates]
+    names = [certificate.common_name for certificate in path.certificates]
     right = len(names) == 3 and names[0] == PCK_NAME and names[1] in PCK_AUTHORITIES  # noqa: PLR2004 - leaf, CA, root
     _require_role("pck_certificate", f"{PCK_NAME} <- {' or '.join(PCK_AUTHORITIES)} <- root", names, right, checks)
     return path
@@ -158,7 +149,7 @@ def verify_signer_chain(
 ) -> Chain:
     """Return the path of the key that signs TCB information and enclave identities to Intel's root key."""
     path = verify_chain(signer, beside, roots=roots, at=at, handled=frozenset(), checks=checks)
-    names = [common_name(certificate) for certificate in path.certificates]
+    names = [certificate.common_name for certificate in path.certificates]
     right = len(names) == 2 and names[0] == TCB_SIGNER_NAME  # noqa: PLR2004 - leaf and root
     _require_role("collateral_signer", f"{TCB_SIGNER_NAME} <- root", names, right, checks)
     return path

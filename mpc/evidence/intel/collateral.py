@@ -20,7 +20,7 @@ from asn1crypto import pem
 from mpc.errors import Malformed
 from mpc.evidence.certificate import Certificate, certificates_of, parse_certificate
 from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES
-from mpc.evidence.intel.certificates import PCK_AUTHORITIES, PCK_NAME, TCB_SIGNER_NAME, common_name
+from mpc.evidence.intel.certificates import PCK_AUTHORITIES, PCK_NAME, TCB_SIGNER_NAME
 from mpc.evidence.json_fields import field_of, refuse_field, texts_in
 from mpc.evidence.loose_json import read_json
 from mpc.evidence.revocation import RevocationList, parse_revocation_list
@@ -88,7 +88,7 @@ class Collateral:
         return self._named(PCK_NAME)
 
     def _named(self, *names: str) -> tuple[Certificate, ...]:
-        return tuple(certificate for certificate in self.certificates if common_name(certificate) in names)
+        return tuple(certificate for certificate in self.certificates if certificate.common_name in names)
 
     def joined(self, other: "Collateral") -> "Collateral":
         """Return the parts of both; ``Malformed`` where both bring the same document and not the same bytes."""

@@ -15,7 +15,7 @@ from mpc.evidence.format import Document
 from mpc.evidence.snp.endorsements import Endorsements, is_table, sorted_out
 from mpc.evidence.snp.layout import REPORT_BYTES, VERSIONS, Report, parse_report
 from mpc.evidence.snp.taken_apart import put_together
-from mpc.evidence.snp.verify import common_name, verify_certificate, verify_key
+from mpc.evidence.snp.verify import verify_certificate, verify_key
 from mpc.evidence.spellings import bytes_of, joined_once, named_in
 
 _AUTHORITIES: Final = ("ARK-", "SEV-Milan", "SEV-Genoa", "SEV-Turin", "SEV-VLEK-")
@@ -56,7 +56,7 @@ def is_amds(raw: bytes) -> bool:
         found = sorted_out([raw])
     except Malformed:
         return False
-    names = [common_name(one) for one in found.authorities]
+    names = [one.common_name for one in found.authorities]
     return bool(found.keys or names) and all(name.startswith(_AUTHORITIES) for name in names)
 
 
@@ -154,7 +154,7 @@ def chain_of(
         why="nothing to verify: the file holds an anchor alone, or a list", remedy="give the chain as well",
     )  # fmt: skip
     facts: dict[str, Fact] = {
-        "authorities": tuple(common_name(one) for one in everything.authorities),
+        "authorities": tuple(one.common_name for one in everything.authorities),
         "products": tuple(sorted({key.product for key in asked.keys})),
     }
     return Document("chain", "verify", facts, checks.made)

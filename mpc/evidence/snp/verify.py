@@ -135,7 +135,7 @@ def verify_key(
     """Return the verified path from a report's key to an anchor, and which of its steps a list covers."""
     chain, coverage = verify_certificate(key.certificate, given, roots=roots, at=at, checks=checks, signs_others=False)
     expected = f"{_ISSUERS[key.kind]}{key.product}"
-    found = common_name(chain.certificates[1])
+    found = chain.certificates[1].common_name
     checks.require(
         "issuer", expected=expected, found=found, passed=found == expected,
         why=f"wrong issuer: this authority does not vouch for a {key.kind} of {key.product}",
@@ -158,7 +158,7 @@ def verify_certificate(
     chain = verify_chain(
         asked, given.authorities, roots=anchors, at=at, handled=frozenset(), checks=checks, signs_others=signs_others
     )
-    root = common_name(chain.root)
+    root = chain.root.common_name
     called_back = any((root, step.serial) in _CALLED_BACK for step in chain.certificates[:-1])
     checks.require(
         "called_back", expected="an authority that AMD has not called back",
@@ -301,11 +301,6 @@ def _check_defined(report: Report, product: Product, checks: Checks) -> None:
         passed=defined, why="reserved bits are set: the policy or a TCB says what this version does not understand",
         remedy="use a newer version of this project",
     )  # fmt: skip
-
-
-def common_name(certificate: Certificate) -> str:
-    """Return the common name of the certificate's subject."""
-    return certificate.subject_text.partition("Common Name: ")[2].partition(",")[0]
 
 
 def words_of(levels: dict[str, int]) -> str:
