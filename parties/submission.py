@@ -23,7 +23,7 @@ from mpc.canonical import sha256
 from mpc.contract.consent import Agreement
 from mpc.errors import Exhausted, Refusal, Unavailable
 from mpc.evidence.appraisal import AttestedKey
-from mpc.messages import Chunk, UploadCommitment, UploadOpen, UploadPart, UploadReply
+from mpc.messages import Chunk, UploadCommitment, UploadOpen, UploadPart, UploadReply, framed
 from mpc.sealing.hpke import PublicSealingKey, SealedFor, seal
 from mpc.sealing.stream import PLAINTEXT_MAX_BYTES, ChunkSealer, ChunkTally, DataKey, Header
 from mpc.table.batches import BatchChecker
@@ -55,7 +55,7 @@ class Outbox:
     def __init__(self, max_bytes: int = OUTBOX_MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._changed = threading.Condition()
-        self._chunks: deque[bytes] = deque()
+        self._chunks: deque[Chunk] = deque()
         self._first = 0
         self._bytes = 0
         self._ended = False
@@ -72,16 +72,16 @@ class Outbox:
         """How many chunks were put in."""
         return self._first + len(self._chunks)
 
-    def put(self, sealed: bytes) -> None:
+    def put(self, chunk: Chunk) -> None:
         """Add the next chunk, waiting for room."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._failure or not self._chunks or self._bytes + len(sealed) <= self._max_bytes
+                lambda: self._failure or not self._chunks or self._bytes + len(chunk.sealed) <= self._max_bytes
             )
             self._raise_failure()
-            self._chunks.append(sealed)
-            self._bytes += len(sealed)
-            self.sealed_bytes += len(sealed)
+            self._chunks.append(chunk)
+            self._bytes += len(chunk.sealed)
+            self.sealed_bytes += len(chunk.sealed)
             self._changed.notify_all()
 
     def end(self) -> None:
@@ -107,11 +107,11 @@ class Outbox:
             if not self._first <= durable <= self.sealed:
                 raise _acknowledged_wrongly()
             while self._first < durable:
-                self._bytes -= len(self._chunks.popleft())
+                self._bytes -= len(self._chunks.popleft().sealed)
                 self._first += 1
             self._changed.notify_all()
 
-    def chunks(self, start: int, given_up: Callable[[], bool]) -> Iterator[bytes]:
+    def chunks(self, start: int, given_up: Callable[[], bool]) -> Iterator[Chunk]:
         """Yield chunks from ``start`` on, waiting for each, until the end, a failure, or ``given_up``."""
         index = start
         while True:
@@ -269,7 +269,7 @@ class Submission:
             tally.add(index, sha256(sealed))
             if last:
                 self._commitment = self._commit(self.header, tally)
-            self._outbox.put(sealed)
+            self._outbox.put(framed(sealed))
         self._outbox.end()
 
     def _pieces(self) -> Iterator[pa.RecordBatch]:
@@ -301,8 +301,7 @@ class _Attempt:
         yield self._opening
         self._open.wait()
         try:
-            for chunk in self._outbox.chunks(self._start, lambda: self._given_up):
-                yield Chunk(chunk)
+            yield from self._outbox.chunks(self._start, lambda: self._given_up)
         except Stopped:
             return
         if not self._given_up and (commitment := self._commitment()) is not None:

@@ -24,7 +24,7 @@ from mpc.coordinator import sandbox
 from mpc.coordinator.line import Line, LineEnded
 from mpc.coordinator.warmth import made_up_dataset, made_up_table
 from mpc.errors import Exhausted, Malformed, Refusal
-from mpc.sealing.stream import ChunkOpener, ChunkTally, DataKey, parse_header
+from mpc.sealing.stream import PADDED_MAX_BYTES, ChunkOpener, ChunkTally, DataKey, parse_header
 from mpc.table.batches import BatchChecker, arrow_schema
 
 MEMORY_MIB = 1024
@@ -54,7 +54,8 @@ class Loading:
         self._tally = ChunkTally()
         self._hashing = ThreadPoolExecutor(1)
         self._hashing.submit(hashlib.sha256, b"").result()  # its thread starts before the sandbox closes
-        self._buffer = bytearray(_SEALED_MAX_BYTES)
+        # Used again for every chunk: fresh pages cost more than opening what is written to them. No batch is kept.
+        self._sealed, self._opened = bytearray(_SEALED_MAX_BYTES), bytearray(PADDED_MAX_BYTES)
         self._waiting: deque[Mapping[str, Any]] = deque()
         self._ended = False
         self._room_left = int(job["upload_bytes"])
@@ -93,7 +94,7 @@ class Loading:
         raise LineEnded
 
     def _read(self, offset: int, length: int) -> memoryview:
-        view = memoryview(self._buffer)[:length]
+        view = memoryview(self._sealed)[:length]
         if os.preadv(self._vault, [view], offset) != length:
             raise Malformed(
                 "vault.short", "a chunk on disk is shorter than it was", why="the vault's file was changed",
@@ -103,7 +104,7 @@ class Loading:
 
     def _chunk(self, index: int, sealed: memoryview) -> bool:
         hashed = self._hashing.submit(_digest, sealed)
-        plaintext, last = self._opener.open(index, sealed)
+        plaintext, last = self._opener.open(index, sealed, self._opened)
         batch = self._batch(plaintext, last=last)
         if batch is not None:
             self._keep(self._checker.check(batch))

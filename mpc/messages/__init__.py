@@ -12,6 +12,7 @@ from mpc.messages.encoding import (
     encode,
     encode_result,
     encode_upload,
+    framed,
 )
 from mpc.messages.protocol import (
     MESSAGE_MAX_BYTES,
@@ -112,6 +113,7 @@ __all__ = [
     "encode",
     "encode_result",
     "encode_upload",
+    "framed",
     "negotiate",
     "refusal_from",
     "refusal_status",

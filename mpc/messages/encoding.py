@@ -83,14 +83,21 @@ def decode(kind: type[Value], raw: bytes) -> Value:
 
 
 def encode_upload(part: UploadPart) -> bytes:
-    """Return the bytes of one ``UploadRequest``; a chunk is framed by hand, so that it is copied once."""
+    """Return the bytes of one ``UploadRequest``."""
     match part:
-        case Chunk(sealed):
-            return b"".join((_CHUNK_TAG, _varint(len(sealed)), sealed))
+        case Chunk():
+            return part.message or framed(part.sealed).message
         case UploadOpen():
             return wire.UploadRequest(open=cast("wire.UploadOpen", _to_wire(part))).SerializeToString()
         case UploadCommitment(envelope):
             return wire.UploadRequest(commitment=envelope).SerializeToString()
+
+
+def framed(sealed: bytes | memoryview) -> Chunk:
+    """Return ``sealed`` copied into its ``UploadRequest``; written by hand, so that it is copied once."""
+    start = _CHUNK_TAG + _varint(len(sealed))
+    message = b"".join((start, sealed))
+    return Chunk(memoryview(message)[len(start) :], message)
 
 
 def decode_upload(raw: bytes) -> UploadPart:
@@ -98,7 +105,7 @@ def decode_upload(raw: bytes) -> UploadPart:
     if raw[:1] == _CHUNK_TAG:
         start, size = _read_varint(raw, 1)
         if start + size == len(raw):
-            return Chunk(memoryview(raw)[start:])
+            return Chunk(memoryview(raw)[start:], raw)
     request = _parsed(wire.UploadRequest, raw)
     match request.WhichOneof("part"):
         case "open":

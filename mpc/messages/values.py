@@ -151,9 +151,10 @@ class UploadOpen:
 
 @dataclass(frozen=True)
 class Chunk:
-    """One sealed chunk, in order; a view into the message that it came in."""
+    """One sealed chunk, in order; a view into the ``message`` that it came in, or that ``framed`` put around it."""
 
     sealed: bytes | memoryview
+    message: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ LENGTH_BYTES = 8  # as long as Arrow aligns, so that an opened chunk is read whe
 TAG_BYTES = 16
 PADDED_MAX_BYTES = 63 * BLOCK_BYTES  # a sealed chunk and its framing fit a message of 4 MiB
 PLAINTEXT_MAX_BYTES = PADDED_MAX_BYTES - LENGTH_BYTES
+SEALED_MAX_BYTES = PADDED_MAX_BYTES + TAG_BYTES
 _COUNTER_BYTES = 11
 _DIGEST_BYTES = 32
 _IDENTIFIER = TypeAdapter(Identifier)
@@ -177,24 +178,27 @@ class ChunkSealer:
             room[: len(content)] = content
             return len(content)
 
-        return self.seal_written(index, copy, last=last)
+        return bytes(self.seal_written(index, copy, last=last))
 
-    def seal_written(self, index: int, write: Callable[[memoryview], int], *, last: bool) -> bytes:
+    def seal_written(self, index: int, write: Callable[[memoryview], int], *, last: bool) -> memoryview:
         """Return chunk ``index`` sealed; ``write`` puts its plaintext into the room it is given, returning its length.
 
-        So what serialises rows does it where they are encrypted from, and a chunk is copied once less.
+        So what serialises rows does it where they are encrypted from, and a chunk is copied once less. What is
+        returned lies in a buffer of this thread, until it seals the next one.
         """
         self._reserve(index, last=last)
-        if not hasattr(self._scratch, "buffer"):
-            # One buffer a thread, used again and again: fresh pages for each chunk cost more than its encryption.
-            self._scratch.buffer = bytearray(PADDED_MAX_BYTES)
-        buffer = memoryview(self._scratch.buffer)
+        if not hasattr(self._scratch, "plain"):
+            # Two buffers a thread, used again and again: fresh pages for each chunk cost more than its encryption.
+            self._scratch.plain, self._scratch.sealed = bytearray(PADDED_MAX_BYTES), bytearray(SEALED_MAX_BYTES)
+        buffer = memoryview(self._scratch.plain)
         length = write(buffer[LENGTH_BYTES:])
         buffer[:LENGTH_BYTES] = length.to_bytes(LENGTH_BYTES, "big")
         end = LENGTH_BYTES + length
         padded = buffer[: _round_up(end)]
         padded[end:] = bytes(len(padded) - end)
-        return self._aead.encrypt(_nonce(index, last=last), padded, None)
+        sealed = memoryview(self._scratch.sealed)[: len(padded) + TAG_BYTES]
+        self._aead.encrypt_into(_nonce(index, last=last), padded, None, sealed)
+        return sealed.toreadonly()
 
     def _reserve(self, index: int, *, last: bool) -> None:
         with self._lock:
@@ -214,16 +218,21 @@ class ChunkOpener:
         self._opened: set[int] = set()
         self._last: int | None = None
 
-    def open(self, index: int, sealed: Buffer) -> tuple[memoryview, bool]:
-        """Return the plaintext of chunk ``index`` and whether it is the last; ``Untrusted`` for any other bytes."""
+    def open(self, index: int, sealed: Buffer, room: bytearray | None = None) -> tuple[memoryview, bool]:
+        """Return the plaintext of chunk ``index`` and whether it is the last; ``Untrusted`` for any other bytes.
+
+        With ``room``, of ``PADDED_MAX_BYTES``, the plaintext lies there, until the room is used again.
+        """
         view = memoryview(sealed).cast("B")
-        if not TAG_BYTES < len(view) <= PADDED_MAX_BYTES + TAG_BYTES or (len(view) - TAG_BYTES) % BLOCK_BYTES:
+        if not TAG_BYTES < len(view) <= SEALED_MAX_BYTES or (len(view) - TAG_BYTES) % BLOCK_BYTES:
             raise Malformed(
                 "stream.chunk_size", "a sealed chunk has a size that no chunk has", why="chunks are padded to blocks",
                 remedy="send the upload again, from a new upload id", field=f"chunk {index}",
             )  # fmt: skip
-        padded, last = self._decrypted(index, view)
-        content = _unpadded(memoryview(padded), index)
+        size = len(view) - TAG_BYTES
+        padded = memoryview(bytearray(size) if room is None else room)[:size]
+        last = self._decrypt(index, view, padded)
+        content = _unpadded(padded, index)
         with self._lock:
             if index in self._opened or (last and self._last is not None):
                 raise _broken_stream(index, "it was opened before")
@@ -240,12 +249,13 @@ class ChunkOpener:
             raise _broken_stream(self._last, "chunks are missing, or some stand after the last")
         return self._last + 1
 
-    def _decrypted(self, index: int, sealed: memoryview) -> tuple[bytes, bool]:
+    def _decrypt(self, index: int, sealed: memoryview, padded: memoryview) -> bool:
         for last in (False, True):
             try:
-                return self._aead.decrypt(_nonce(index, last=last), sealed, None), last
+                self._aead.decrypt_into(_nonce(index, last=last), sealed, None, padded)
             except InvalidTag:
                 continue
+            return last
         raise _broken_stream(index, "it is not the chunk that was sealed at this place of this upload")
 
 

@@ -126,8 +126,8 @@ def _is_plain_ascii(texts: pa.Array) -> bool:
     Full validation decodes text by text, which for short ones takes longer than all other checks together. Bytes
     below 128 are UTF-8 wherever they are cut, so the buffer is looked at as a whole. False sends it there.
     """
-    validity, offsets, data = texts.buffers()
-    if len(texts) == 0 or validity is not None or offsets is None:
+    _, offsets, data = texts.buffers()
+    if len(texts) == 0 or texts.null_count or offsets is None:
         return False
     if offsets.size < 4 * (texts.offset + len(texts) + 1):
         return False

@@ -249,7 +249,7 @@ def test_stopping_ends_every_thread_even_while_the_enclave_says_nothing(agreemen
 
 
 def test_the_outbox_holds_no_more_than_its_bytes_until_they_are_durable() -> None:
-    box, chunk = Outbox(max_bytes=4000), bytes(1000)
+    box, chunk = Outbox(max_bytes=4000), Chunk(bytes(1000))
     for _ in range(4):
         box.put(chunk)
     putting = threading.Thread(target=box.put, args=(chunk,))

@@ -171,10 +171,11 @@ def test_offsets_out_of_range_refuse_before_anything_reads_them() -> None:
     offsets=st.lists(st.integers(-3, 12), min_size=2, max_size=6),
     data=st.one_of(st.binary(max_size=10), st.text(alphabet="ab", max_size=10).map(str.encode)),
     start=st.integers(0, 2),
-    validity=st.one_of(st.none(), st.binary(min_size=1, max_size=1)),
+    validity=st.one_of(st.none(), st.just(b"\xff"), st.binary(min_size=1, max_size=1)),
+    nulls=st.integers(-1, 2),  # -1: they are counted
 )
 def test_text_passes_exactly_where_full_validation_passes_it(
-    offsets: list[int], data: bytes, start: int, validity: bytes | None
+    offsets: list[int], data: bytes, start: int, validity: bytes | None, nulls: int
 ) -> None:
     length = max(len(offsets) - 1 - start, 0)
     buffers = [
@@ -183,7 +184,7 @@ def test_text_passes_exactly_where_full_validation_passes_it(
         pa.py_buffer(data),
     ]
     try:
-        texts = pa.Array.from_buffers(pa.utf8(), length, buffers, offset=min(start, len(offsets) - 1))
+        texts = pa.Array.from_buffers(pa.utf8(), length, buffers, nulls, min(start, len(offsets) - 1))
         batch = pa.record_batch([texts], names=["word"])
     except pa.ArrowInvalid:
         return
