@@ -223,10 +223,11 @@ def test_a_refusal_of_the_enclave_comes_out_as_it_is(agreement: Agreement, datas
 
 
 def test_stopping_ends_every_thread_even_while_the_enclave_says_nothing(agreement: Agreement, dataset: Dataset) -> None:
-    silent = threading.Event()
+    asked, silent = threading.Event(), threading.Event()
 
     def mute(parts: Iterator[UploadPart]) -> Iterator[UploadReply]:
         next(parts)
+        asked.set()
         silent.wait(10)
         yield from ()
 
@@ -241,6 +242,7 @@ def test_stopping_ends_every_thread_even_while_the_enclave_says_nothing(agreemen
 
     sending = threading.Thread(target=send)
     sending.start()
+    assert asked.wait(10)
     upload.stop()
     silent.set()
     sending.join(10)

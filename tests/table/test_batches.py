@@ -200,6 +200,14 @@ def test_text_passes_exactly_where_full_validation_passes_it(
         assert not valid
 
 
+def test_text_with_another_count_of_missing_values_than_its_bits_refuses() -> None:
+    buffers = [pa.py_buffer(b"\x01"), pa.py_buffer(np.array([0, 1, 2], np.int32)), pa.py_buffer(b"ab")]
+    text = pa.Array.from_buffers(pa.utf8(), 2, buffers, null_count=2)
+    batch = pa.record_batch([text], names=["word"])
+    with pytest.raises(Malformed, match=r"table\.layout"):
+        well_formed(batch, batch.schema)
+
+
 def test_text_that_is_not_utf8_refuses() -> None:
     terms = dataset()
     text = pa.Array.from_buffers(
