@@ -186,6 +186,7 @@ def _parameter(parameter: Parameter) -> str:
     return f"${parameter.name}: {parameter.description}; the analyst chooses {domain}"
 
 
+_MAGNITUDE_RULE = "a sum, a mean or a spread is told only where no single subject makes up more than 45 % of it"
 _METHOD_RULES = (
     "as many subjects lie on either side of a quantile, and have the event or leave at a step of a survival curve",
     "a model has at least 10 residual degrees of freedom and as many subjects in each level of a category",
@@ -193,7 +194,7 @@ _METHOD_RULES = (
     "in a model no subject has more than 90 % of the weight in any combination of its coefficients",
     "a concentration is told only where no two subjects make up more than 90 % of the whole",
 )
-"""What holds for statistical methods whatever the owners ask; the numbers are those of the disclosure rules."""
+"""What holds whatever the owners ask, of magnitudes and of statistical methods; the numbers are those of the rules."""
 
 
 def _rules(contract: Contract) -> tuple[str, ...]:
@@ -211,6 +212,7 @@ def _rules(contract: Contract) -> tuple[str, ...]:
         f"a cell is released only if at least {rules.threshold} different subjects stand behind it",
         "where several parties bring subjects of one kind, as many must be left without any single party's rows",
         zeros,
+        _MAGNITUDE_RULE,
         "cells from which a withheld one could be worked out are withheld too",
         *(_METHOD_RULES if any(each.question.kind != "sql" for each in contract.computations) else ()),
         f"released numbers are rounded to {many(rules.significant_digits, 'significant digit')}",

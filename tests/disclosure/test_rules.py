@@ -14,7 +14,7 @@ from mpc.contract.terms import Rules
 from mpc.disclosure import Release, control
 from mpc.disclosure.rules import RULES
 from mpc.disclosure.rules.rule import Rule
-from mpc.results import Contributors, Measure, RawResult, RawTable
+from mpc.results import Contributors, Largest, Measure, RawResult, RawTable
 
 Make = Callable[..., Any]
 BY_NAME: dict[str, Rule] = {rule.name: rule for rule in RULES}
@@ -125,7 +125,9 @@ def with_measures(table: RawTable, **each: tuple[Measure, list[float], list[int]
         data = data.append_column(name, pa.array(values))
         contributors[name] = (Contributors("person", np.array(subjects), {}),)
     measures = (*table.measures, *(measure for measure, _, _ in each.values()))
-    return replace(table, data=data, contributors=contributors, measures=measures)
+    small = np.ones(table.data.num_rows)
+    largest = {name: (Largest("subject", 100 * small, small, small),) for name in each}
+    return replace(table, data=data, contributors=contributors, measures=measures, largest=largest)
 
 
 def test_companions(rules: Make, counts: Make) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mpc.contract.explain import _METHOD_RULES
+from mpc.contract.explain import _MAGNITUDE_RULE, _METHOD_RULES
 from mpc.disclosure import Release, control
 from mpc.disclosure.release import STATBARNS
 from mpc.disclosure.rules import RULES, dominance, leverage, models
@@ -162,6 +162,10 @@ def test_the_numbers_of_the_rules_are_those_that_people_read() -> None:
     assert f"at most {models.PARAMETERS_A_THOUSAND_MAX / 10:g} % of its rows" in told
     assert f"more than {100 * dominance.NK_MAX:g} % of the whole" in told
     assert f"no subject has more than {100 * leverage.LEVERAGE_MAX:g} % of the weight" in told
+    half = np.array([0.45, 0.46])
+    largest = Largest("subject", np.ones(2), half, half)  # the second is not looked for: it may be as large
+    assert dominance.is_dominated(largest).tolist() == [False, True]
+    assert "more than 45 % of it" in _MAGNITUDE_RULE
 
 
 def test_public_data_have_nobody_to_protect(rules: Make) -> None:

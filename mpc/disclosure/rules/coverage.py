@@ -20,8 +20,8 @@ COVERED: Mapping[MeasureKind, int] = MappingProxyType({
 SIZED: frozenset[MeasureKind] = frozenset({"parameter", "goodness"})
 """Kinds that are of a model, whose size has to be told."""
 
-WEIGHED: frozenset[MeasureKind] = frozenset({"concentration", "inequality"})
-"""Kinds that are of magnitudes of few, whose largest contributions have to be told."""
+WEIGHED: frozenset[MeasureKind] = frozenset({"sum", "mean", "spread", "moment", "concentration", "inequality"})
+"""Kinds that are of magnitudes, whose largest contributions have to be told."""
 
 
 def find(raw: RawResult, _rules: Rules, _hidden: Hidden) -> Hidden:

@@ -1,4 +1,4 @@
-"""Who stands behind each group of rows: distinct subjects, in all and without each single owner."""
+"""Who stands behind each group of rows: distinct subjects, in all and without each single owner, and their weights."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mpc.results import Contributors, Counts
+from mpc.engines.statistics.weights import Weights
+from mpc.results import Contributors, Counts, Largest
 from mpc.table.batches import normalised
 from mpc.table.schema import Dataset
 
@@ -32,7 +33,7 @@ class Split:
 
 
 class Tallies:
-    """Counts the subjects of one dataset in numbered groups, for each of the ``counted`` columns.
+    """Counts the subjects of one dataset in numbered groups, for each ``counted`` column, and weighs the ``weighed``.
 
     How owners' counts come together is the dataset's ``identity``: ``shared`` identifiers are compared, ``disjoint``
     counts add up, of ``unknown`` ones the largest single owner's holds. Where a subject has one row and identifiers
@@ -41,7 +42,11 @@ class Tallies:
     """
 
     def __init__(
-        self, dataset: Dataset, counted: tuple[str | None, ...], split: Mapping[str | None, Split] | None = None
+        self,
+        dataset: Dataset,
+        counted: tuple[str | None, ...],
+        split: Mapping[str | None, Split] | None = None,
+        weighed: tuple[str, ...] = (),
     ) -> None:
         self._split = split or {}
         self._subject = dataset.subject
@@ -53,6 +58,7 @@ class Tallies:
         self._kept: dict[tuple[str | None, str], _Rows | _Pairs] = {
             (column, owner): kind() for column in counted for owner in dataset.owners
         }
+        self._weights = {column: Weights(dataset, column) for column in weighed}
 
     @property
     def is_public(self) -> bool:
@@ -63,6 +69,8 @@ class Tallies:
         """Count the rows of ``batch``, which are ``owner``'s, in the groups that ``codes`` name."""
         if self.is_public:
             return
+        for weights in self._weights.values():
+            weights.update(owner, batch, codes)
         subjects = batch.column(self._subject.column)
         if not self._by_rows:
             subjects = normalised(subjects, self._subject.normalisation)
@@ -92,6 +100,10 @@ class Tallies:
             if len(self._owners) > 1
         }
         return (Contributors(self._subject.domain, together(each.values(), size), without),)
+
+    def largest(self, column: str, cells: Cells, size: int) -> tuple[Largest, ...]:
+        """Return what the largest subject has of the column in each of ``size`` cells; nothing when it is public."""
+        return () if self.is_public else (self._weights[column].largest(cells, size),)
 
     def _compare(self, column: str | None, cells: Cells, size: int) -> Contributors:
         """Return counts in which a subject that several owners know is one; it stays when one of them goes."""

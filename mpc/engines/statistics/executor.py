@@ -58,7 +58,7 @@ class _Reading:
 
     def folded(self, step: Pass) -> Folded:
         """Return what one pass comes to."""
-        tallies = Tallies(self.dataset, step.counted, step.split)
+        tallies = Tallies(self.dataset, step.counted, step.split, step.weighed)
         rows = dict.fromkeys(self.dataset.owners, 0)
         if isinstance(step.fold, SortedFold):
             carried = step.fold.start()
@@ -161,7 +161,7 @@ def _rows(step: Pass, dataset: Dataset, table: Table) -> Iterator[pa.RecordBatch
 
 def _named(step: Pass, dataset: Dataset) -> list[str]:
     """Return every column that one pass touches, once; computed ones and ``PARTY`` among them."""
-    named = [*step.columns, *step.present, *(column for column in step.counted if column is not None)]
+    named = [*step.columns, *step.present, *(column for column in step.counted if column is not None), *step.weighed]
     named += [name for computed in step.computed.values() for name in computed.of]
     named += [name for split in step.split.values() for name in split.columns]
     named += step.fold.keys if isinstance(step.fold, KeyedFold) else ()

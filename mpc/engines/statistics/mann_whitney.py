@@ -54,7 +54,7 @@ class MannWhitney:
         cells = [
             count("n", numbers, behind, source),
             *subjects(behind, source),
-            figure("mean_rank", "mean", mean_ranks, behind, source=source),
+            figure("mean_rank", "association", mean_ranks, behind, source=source),
         ]
         tests = [
             figure("u", "test", [statistic if numbers.all() else np.nan], both, source="mann_whitney"),

@@ -6,9 +6,9 @@ from mpc.engines.statistics.moments import Moments
 from mpc.engines.statistics.numbers import Numbers
 from mpc.engines.statistics.passes import Folded, KeyedFold, Pass
 from mpc.engines.statistics.summary import GroupMoments
-from mpc.engines.statistics.tables import Behind, count, figure, key_columns, subjects, taken, tidy
+from mpc.engines.statistics.tables import Behind, count, figure, key_columns, largest_at, subjects, taken, tidy
 from mpc.questions.statistics import CheckedStatistics
-from mpc.results import RawTable
+from mpc.results import Largest, RawTable
 
 
 class GroupMeans:
@@ -29,6 +29,7 @@ class GroupMeans:
             columns=(name,),
             present=(name, *self._by),
             counted=(None,),
+            weighed=(name,),
         )
 
     def moments(self, folded: Folded) -> Moments:
@@ -40,17 +41,22 @@ class GroupMeans:
         """Return who stands behind each group."""
         return folded.tallies.contributors(None, np.arange(len(folded.groups)), len(folded.groups))
 
+    def largest(self, folded: Folded, groups: list[int]) -> tuple[Largest, ...]:
+        """Return what the largest subject has of each of the ``groups``."""
+        every = folded.tallies.largest(self.numbers.name, np.arange(len(folded.groups)), len(folded.groups))
+        return largest_at(every, groups)
+
     def table(self, folded: Folded, groups: list[int]) -> RawTable:
         """Return number, mean and standard deviation of the ``groups``, by their numbers."""
         moments, behind = self.moments(folded), taken(self.behind(folded), groups)
         mean = self.numbers.shown(moments.mean)[groups]
         spread = self.numbers.shown(np.sqrt(moments.variance))[groups]
-        source = self.numbers.name
+        source, weighed = self.numbers.name, self.largest(folded, groups)
         cells = [
             count("n", moments.count[groups], behind, source),
             *subjects(behind, source),
-            figure("mean", "mean", mean, behind, source=source, unit=self.unit),
-            figure("sd", "spread", spread, behind, source=source, unit=self.unit),
+            figure("mean", "mean", mean, behind, source=source, unit=self.unit, largest=weighed),
+            figure("sd", "spread", spread, behind, source=source, unit=self.unit, largest=weighed),
         ]
         keys = key_columns(self._dataset, self._by, [folded.groups[group] for group in groups])
         return tidy("groups", keys, cells, folded)

@@ -101,7 +101,8 @@ class Pass:
 
     The fold is handed ``columns``; rows with a NULL among ``present`` take no part. ``counted`` declares whose
     subjects are counted in each group: for a column those with a value in it, for None those of every row that takes
-    part; a ``split`` of the same name counts them in finer cells than the groups.
+    part; a ``split`` of the same name counts them in finer cells than the groups. ``weighed`` are columns of whose
+    magnitudes in each group the largest subject's part has to be known: their sums, means and spreads are released.
 
     ``columns``, ``present`` and the fold's keys may also name ``computed`` columns and ``PARTY``.
     """
@@ -112,6 +113,7 @@ class Pass:
     counted: tuple[str | None, ...] = ()
     computed: Mapping[str, Computed] = field(default_factory=lambda: MappingProxyType({}))
     split: Mapping[str | None, Split] = field(default_factory=lambda: MappingProxyType({}))
+    weighed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

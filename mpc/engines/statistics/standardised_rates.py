@@ -10,7 +10,7 @@ from mpc.engines.statistics.numbers import Floats, Numbers
 from mpc.engines.statistics.passes import Codes, Computed, Folded, KeyedFold, Pass
 from mpc.engines.statistics.tables import Cells, count, figure, key_columns, subjects, tidy
 from mpc.questions.statistics import CheckedStatistics
-from mpc.results import Measure, RawResult
+from mpc.results import Measure, MeasureKind, RawResult
 
 _WITH_EVENT = "$with_event"
 
@@ -69,6 +69,7 @@ class StandardisedRates:
             present=(*keys, *self._columns),
             counted=(None, _WITH_EVENT),
             computed={_WITH_EVENT: _with_event(self._events)},
+            weighed=self._columns,
         )
 
     def next(self, folded: Folded) -> RawResult:
@@ -82,14 +83,16 @@ class StandardisedRates:
         cells = np.arange(groups * strata) // strata
         every = folded.tallies.contributors(None, cells, groups)
         both = (*every, *folded.tallies.contributors(_WITH_EVENT, cells, groups))
+        weighed = [folded.tallies.largest(name, cells, groups) for name in self._columns]
         with np.errstate(divide="ignore", invalid="ignore"):
             crude = events.sum(axis=1) / exposure.sum(axis=1) * self._per
         rate, lower, upper = standardised(events, exposure, self._weights, self._confidence)
         source = " ".join(self._columns)
+        kind: MeasureKind = "count" if self._exposure is None else "sum"  # without a column it is the number of rows
         table: list[Cells] = [
             count("n", sums.rows.reshape(-1, strata).sum(axis=1), every, source), *subjects(every, source),
-            Cells(Measure("events", "sum", source, extensive=True), pa.array(events.sum(axis=1)), both),
-            Cells(Measure("exposure", "sum", source, extensive=True), pa.array(exposure.sum(axis=1)), both),
+            Cells(Measure("events", "sum", source, extensive=True), pa.array(events.sum(axis=1)), both, weighed[0]),
+            Cells(Measure("exposure", kind, source, extensive=True), pa.array(exposure.sum(axis=1)), both, weighed[-1]),
             figure("crude_rate", "rate", crude, both, source=source),
             figure("rate", "rate", rate * self._per, both, source=source),
             figure("lower", "uncertainty", lower * self._per, both, source=source),

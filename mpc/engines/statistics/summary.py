@@ -50,6 +50,7 @@ class Summary:
             fold=KeyedFold(self._by, lambda: GroupMoments(self._numbers)),
             columns=self._columns,
             counted=self._columns,
+            weighed=self._columns,
         )
 
     def next(self, folded: Folded) -> RawResult:
@@ -57,7 +58,7 @@ class Summary:
         size = len(folded.groups)
         data = key_columns(self._dataset, self._by, folded.groups)
         measures: list[Measure] = []
-        contributors = {}
+        contributors, largest = {}, {}
         for numbers in self._numbers:
             name = numbers.name
             moments: Moments = folded.accumulator.columns[name]
@@ -68,13 +69,16 @@ class Summary:
                 values_or_null(numbers.shown(moments.mean)),
                 values_or_null(numbers.shown(np.sqrt(moments.variance))),
             )
+            weighed = folded.tallies.largest(name, np.arange(size), size)
             for measure, cells in zip(described, values, strict=True):
                 measures.append(measure)
                 data[measure.name] = cells
                 contributors[measure.name] = behind
+                if measure.kind != "count":
+                    largest[measure.name] = weighed
         table = RawTable(
             "summary", self._by, tuple(measures), pa.table(data), contributors, np.zeros(size, np.int64),
-            public=folded.tallies.is_public, complete=folded.complete,
+            public=folded.tallies.is_public, complete=folded.complete, largest=largest,
         )  # fmt: skip
         return RawResult((table,))
 

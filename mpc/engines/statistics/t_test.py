@@ -39,13 +39,14 @@ class TTest:
             statistic = apart / error
         reach = t_bound(self._confidence, freedom) * error
         behind = each_of(self._means.behind(folded), pair)
+        weighed = sum((self._means.largest(folded, [group]) for group in pair), ())
         source, unit = self._means.numbers.name, self._means.unit
         known = bool(np.isfinite(error))
         bounds = {"difference": apart if known else np.nan, "standard_error": error}
         bounds |= {"lower": apart - reach, "upper": apart + reach}
         shown = dict(zip(bounds, self._means.numbers.shown(np.array(list(bounds.values()))).tolist(), strict=True))
         cells = [
-            figure("difference", "mean", [shown["difference"]], behind, source=source, unit=unit),
+            figure("difference", "mean", [shown["difference"]], behind, source=source, unit=unit, largest=weighed),
             *(
                 figure(name, "uncertainty", [shown[name]], behind, source=source, unit=unit)
                 for name in ("standard_error", "lower", "upper")

@@ -78,6 +78,18 @@ def each_of(behind: Behind, rows: npt.ArrayLike) -> Behind:
     return tuple(one for row in np.asarray(rows, np.int64) for one in taken(behind, [row]))
 
 
+def largest_at(largest: Sequence[Largest], rows: npt.ArrayLike) -> tuple[Largest, ...]:
+    """Return the largest contributions to the cells ``rows``, in that order."""
+    chosen = np.asarray(rows, np.int64)
+    return tuple(
+        Largest(
+            one.unit, one.total[chosen], one.first[chosen], one.second[chosen],
+            {party: left for party, each in one.without.items() for left in largest_at([each], chosen)},
+        )
+        for one in largest
+    )  # fmt: skip
+
+
 def tidy(
     name: str,
     keys: Mapping[str, pa.Array],

@@ -54,7 +54,7 @@ class Totals:
     def first(self) -> Pass:
         """Return the one pass."""
         names = tuple(numbers.name for numbers in self._columns)
-        return Pass(KeyedFold(self._by, lambda: _Sums(self._columns)), names, counted=(None, *names))
+        return Pass(KeyedFold(self._by, lambda: _Sums(self._columns)), names, counted=(None, *names), weighed=names)
 
     def next(self, folded: Folded) -> RawResult:
         """Return the number of rows and subjects, and the sums."""
@@ -66,5 +66,10 @@ class Totals:
             column = self._dataset.column(numbers.name)
             values = numbers.shown(sums.astype(np.float64))
             unit = None if column is None else column.unit
-            cells.append(figure(f"{numbers.name}_sum", "sum", values, behind, source=numbers.name, unit=unit))
+            weighed = folded.tallies.largest(numbers.name, np.arange(size), size)
+            cells.append(
+                figure(
+                    f"{numbers.name}_sum", "sum", values, behind, source=numbers.name, unit=unit, largest=weighed
+                )
+            )  # fmt: skip
         return RawResult((tidy("totals", key_columns(self._dataset, self._by, folded.groups), cells, folded),))

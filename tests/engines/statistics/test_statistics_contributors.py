@@ -68,6 +68,78 @@ def test_distinct_subjects_in_all_and_without_each_owner(
             }
 
 
+WEIGHTS = st.lists(
+    st.tuples(
+        st.sampled_from(OWNERS), st.sampled_from(["a", "b ", "B", "c", "d"]), st.integers(0, 4),
+        st.sampled_from([None, 0.0, 1.0, -2.5, 8.0]),
+    ),
+    max_size=40,
+)  # fmt: skip
+
+
+def weighed_by_hand(identity: str, held: dict[tuple[str, str], float], owners: list[str]) -> tuple[float, float]:
+    """Return the whole, and what the largest subject may have of it, of the rows of ``owners``."""
+    kept = {at: weight for at, weight in held.items() if at[0] in owners}
+    by_subject = {pid: sum(w for (_, who), w in kept.items() if who == pid) for _, pid in kept}
+    largest = max((by_subject if identity == "shared" else kept).values(), default=0.0)
+    if identity == "unknown":
+        largest = sum(max((w for (o, _), w in kept.items() if o == owner), default=0.0) for owner in owners)
+    return sum(kept.values()), largest
+
+
+@given(rows=WEIGHTS, identity=st.sampled_from(["shared", "disjoint", "unknown"]), size=st.integers(1, 9))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_largest_subject_in_all_and_without_each_owner(
+    patients: Make, rows: list[Any], identity: str, size: int
+) -> None:
+    tallies = Tallies(patients(identity=identity, rows="many", owners=OWNERS), (None,), weighed=("age",))
+    for owner in OWNERS:
+        own = [row for row in rows if row[0] == owner]
+        for i in range(0, len(own), size):
+            part = own[i : i + size]
+            batch = pa.record_batch({
+                "pid": pa.array([row[1] for row in part], pa.utf8()),
+                "age": pa.array([row[3] for row in part], pa.float64()),
+            })  # fmt: skip
+            tallies.update(owner, batch, np.array([row[2] for row in part], np.int64))
+    cells = np.array([0, 1, 0, -1, 2])
+    (found,) = tallies.largest("age", cells, 3)
+    for cell in range(3):
+        held: dict[tuple[str, str], float] = {}
+        for owner, pid, group, age in rows:
+            if cells[group] == cell:
+                at = owner, pid.strip().lower()
+                held[at] = held.get(at, 0.0) + abs(age or 0.0)
+        assert (found.total[cell], found.first[cell]) == weighed_by_hand(identity, held, list(OWNERS))
+        for left, one in found.without.items():
+            others = [owner for owner in OWNERS if owner != left]
+            assert (one.total[cell], one.first[cell]) == weighed_by_hand(identity, held, others)
+        assert set(found.without) == set(OWNERS)
+
+
+@pytest.mark.parametrize("identity", ["disjoint", "unknown"])
+def test_rows_of_subjects_with_one_row_weigh_alike(patients: Make, identity: str) -> None:
+    weighed = []
+    for rows in ("one", "many"):
+        tallies = Tallies(patients(identity=identity, rows=rows), (None,), weighed=("age",))
+        for owner, start in (("north", 0), ("south", 100), ("north", 200)):
+            ages = np.arange(30.0) - 10
+            tallies.update(
+                owner, pa.record_batch({"pid": [f"p{start + i}" for i in range(30)], "age": ages}), np.arange(30) % 4
+            )
+        (found,) = tallies.largest("age", np.arange(4), 4)
+        each = {"": found, **found.without}
+        weighed.append({party: (one.total.tolist(), one.first.tolist()) for party, one in each.items()})
+    assert weighed[0] == weighed[1]
+
+
+def test_what_is_not_finite_is_one_subjects_in_all(patients: Make) -> None:
+    tallies = Tallies(patients(), (None,), weighed=("age",))
+    tallies.update("north", pa.record_batch({"pid": ["a", "b"], "age": [1.0, np.inf]}), np.zeros(2, np.int64))
+    (found,) = tallies.largest("age", np.zeros(1, np.int64), 1)
+    assert (found.total.tolist(), found.first.tolist()) == ([1.0], [1.0])
+
+
 @pytest.mark.parametrize("identity", ["disjoint", "unknown"])
 def test_rows_of_subjects_with_one_row_are_counted_alike(patients: Make, identity: str) -> None:
     counted = []
@@ -93,6 +165,7 @@ def test_public_data_have_nobody_behind_them(patients: Make) -> None:
     tallies.update("north", pa.record_batch({"pid": ["a"]}), np.zeros(1, np.int64))
     assert tallies.is_public
     assert tallies.contributors(None, np.zeros(1, np.int64), 1) == ()
+    assert tallies.largest("age", np.zeros(1, np.int64), 1) == ()
 
 
 def test_pairs_are_made_distinct_as_they_come(patients: Make) -> None:
