@@ -86,13 +86,13 @@ class BenchmarkParty:
         patiently(decisions.Appraise(), talk.appraise)
         steps["appraisal_ms"] = (clock() - start) * 1000
         start = clock()
-        talk.activate(replace=True)
+        patiently(decisions.Activate(), lambda: talk.activate(replace=True))
         steps["activation_ms"] = (clock() - start) * 1000
         return steps
 
     def share(self) -> dict[str, object]:
         """Take the share of the state key."""
-        self.talk.take_share()
+        patiently(decisions.TakeShare(), self.talk.take_share)
         return {}
 
     def upload(self) -> dict[str, object]:

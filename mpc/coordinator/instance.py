@@ -7,6 +7,7 @@ before.
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from mpc.attesters import Attester
 from mpc.canonical import parse_time, sha256
@@ -19,10 +20,11 @@ from mpc.coordinator.ending import ended
 from mpc.coordinator.gathering import Gathering
 from mpc.coordinator.journal import Journal
 from mpc.coordinator.keys import InstanceKeys
+from mpc.coordinator.reading import read_contract
 from mpc.coordinator.rereading import verify_statements
 from mpc.coordinator.state import StateFolder
 from mpc.coordinator.telemetry import Telemetry
-from mpc.errors import Forbidden, OutOfOrder
+from mpc.errors import Forbidden, OutOfOrder, Refusal
 from mpc.evidence.binding import VERSION as TRANSCRIPT_VERSION
 from mpc.evidence.binding import BindingPurpose, Transcript
 from mpc.evidence.claims import Attestation
@@ -66,7 +68,7 @@ class Instance:
         self._runners = Template("runner")
         self._attesting = threading.Lock()
         self._agreeing = threading.Lock()
-        self._gathering = Gathering(state, parse_contract)
+        self._gathering = Gathering(state, partial(read_contract, self._runners))
         self._signatures: tuple[bytes, ...] = ()
         self._agreed: Agreed | None = None
         stored = state.agreed()
@@ -74,6 +76,14 @@ class Instance:
             self._take_up(*stored)
         else:
             telemetry.session("boot")
+            threading.Thread(target=self._warm, name="warm", daemon=True).start()
+
+    def _warm(self) -> None:
+        """Have the template ready that reads the first contract, and runs its computations later."""
+        try:
+            self._runners.warm()
+        except Refusal as refusal:
+            self._telemetry.event("warm.refused", code=refusal.code)
 
     def bid_farewell(self, seconds: float) -> None:
         """Give the parties of a contract that has ended up to ``seconds`` to learn of it; else return at once."""

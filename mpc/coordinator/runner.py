@@ -1,4 +1,4 @@
-"""The runner child: one run over validated tables; then it ends.
+"""The runner child: one run over validated tables, or one contract that is only read; then it ends.
 
 It holds the rows of all owners of its inputs and no key. Tables that are resident come as memory-backed files, which
 it maps and does not copy; the others it asks for pass by pass, and each pass comes down a pipe from a loader of its
@@ -6,6 +6,9 @@ own.
 
     in   {"job"} with a descriptor for each resident table
     out  {"pass": table} answered by {"pass"} with a descriptor; at the end {"answer"} with a body, or {"failed": code}
+
+    in   {"contract"}
+    out  {"read"}, or {"refused"}
 """
 
 import mmap
@@ -19,8 +22,8 @@ import pyarrow as pa
 from mpc.canonical import parse_json
 from mpc.contract.document import read_question
 from mpc.contract.terms import Contract
-from mpc.coordinator import sandbox
-from mpc.coordinator.line import Line, LineEnded
+from mpc.coordinator import reader, sandbox
+from mpc.coordinator.line import Frame, Line, LineEnded
 from mpc.coordinator.warmth import made_up_dataset, made_up_table
 from mpc.engines import answer, run_sql, run_statistics
 from mpc.errors import Exhausted, Malformed, Refusal
@@ -37,11 +40,9 @@ OVERHEAD_MIB = 256
 """Private memory beside what the engine may use: its threads' stacks, Arrow's and Python's own."""
 
 
-def run(line: Line) -> tuple[Mapping[str, Any], bytes]:
-    """Return the head and body that report on the one run that comes over ``line``."""
-    frame = line.receive()
+def run(line: Line, frame: Frame) -> tuple[Mapping[str, Any], bytes]:
+    """Return the head and body that report on the one run of ``frame``, which came over ``line``."""
     job = frame.head["job"]
-    line.end_process_with_it()
     # The coordinator checked the contract whole before it took it up; the engines check the question of this run again.
     contract = parse_json(Contract, job["contract"], what="the contract")
     _read_beforehand(contract, job["computation"])
@@ -118,10 +119,10 @@ class _Passes:
             yield from stream
 
 
-def reported(line: Line) -> tuple[Mapping[str, Any], bytes]:
+def reported(line: Line, frame: Frame) -> tuple[Mapping[str, Any], bytes]:
     """Return the report of ``run``, or the class of its failure; the engine's own text ends here."""
     try:
-        return run(line)
+        return run(line, frame)
     except Refusal as refusal:
         return {"failed": refusal.code}, b""
     except MemoryError:  # also pyarrow's own, which is one
@@ -133,13 +134,17 @@ def reported(line: Line) -> tuple[Mapping[str, Any], bytes]:
 
 
 def serve(line: Line) -> None:
-    """Do the one run that comes over ``line`` and report."""
-    head, body = reported(line)
+    """Do the one run that comes over ``line``, or read the one contract, and report."""
+    frame = line.receive()
+    line.end_process_with_it()
+    contract = frame.head.get("contract")
+    head, body = reported(line, frame) if contract is None else (reader.reported(contract), b"")
     line.send(head, body=body)
 
 
 def warm_up() -> None:
-    """Answer one question of each kind over made-up rows: after the sandbox is entered no file opens."""
+    """Read a contract, and answer one question of each kind over made-up rows: in the sandbox no file opens."""
+    reader.warm_up()
     dataset = made_up_dataset()
     tables = {dataset.name: (loaded_table(dataset, "nobody", made_up_table(dataset)),)}
     datasets = {dataset.name: dataset}
