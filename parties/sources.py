@@ -23,13 +23,13 @@ from mpc.table.batches import arrow_schema
 from mpc.table.schema import Dataset
 from parties.config import AdbcSettings, DatasetSettings
 from parties.mapping import MappedColumn, literal, map_columns, quoted, select_bases, select_mapped
+from parties.unreadable import JSON_SUFFIXES, PARQUET, TEXT_SUFFIXES, cannot_open, ending
 
 BATCH_BYTES = 2 << 20
 _VECTOR_ROWS = 2048
 _FIRST_BATCH_ROWS = 16 * _VECTOR_ROWS
 _ARROW_MAGIC = b"ARROW1"
-_TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
-_JSON_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
+_DELIMITERS = frozenset(",;|\t")
 _ARROW_SUFFIXES = frozenset({".arrow", ".arrows", ".ipc", ".feather"})
 
 
@@ -57,7 +57,7 @@ def opened(dataset: Dataset, settings: DatasetSettings) -> Iterator[Opened]:
     """Open the owner's source for ``dataset``; ``Misconfigured`` when it is absent or lacks a column."""
     columns = map_columns(dataset, settings)
     with closing(_connection()) as connection, _place(connection, settings, columns) as place:
-        known = _column_names(connection, place.described)
+        known = _column_names(connection, place.described, settings)
         for mapped in columns:
             _require_columns(dataset, mapped, known)
         types = _described(connection, select_bases(columns, place.described), dataset)
@@ -96,10 +96,13 @@ def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _connection() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(
+    connection = duckdb.connect(
         ":memory:",
         config={"autoinstall_known_extensions": "false", "memory_limit": "2GB", "TimeZone": "UTC"},
     )
+    # The engine draws its bar on standard output, where results go, once a query takes two seconds.
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 def _broken(dataset: Dataset, columns: tuple[MappedColumn, ...], error: Exception) -> Forbidden | Misconfigured:
@@ -141,14 +144,11 @@ RULES = {
 """What it means that a row breaks a rule, by the rule's name."""
 
 
-def _column_names(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[str, ...]:
+def _column_names(connection: duckdb.DuckDBPyConnection, relation: str, settings: DatasetSettings) -> tuple[str, ...]:
     try:
         return tuple(connection.sql(f"SELECT * FROM {relation} LIMIT 0").columns)  # noqa: S608
     except duckdb.Error as error:
-        raise Misconfigured(
-            "source.unreadable", "the source cannot be opened", why=type(error).__name__,
-            remedy="check the path, the table's name and the read settings in party.toml",
-        ) from None  # fmt: skip
+        raise cannot_open(connection, settings, error) from None
 
 
 def _require_columns(dataset: Dataset, mapped: MappedColumn, known: tuple[str, ...]) -> None:
@@ -156,6 +156,8 @@ def _require_columns(dataset: Dataset, mapped: MappedColumn, known: tuple[str, .
     for name in sorted(mapped.reads or ()):
         if name.casefold() not in folded:
             near = get_close_matches(name, known, n=1)
+            if len(known) == 1 and set(known[0]) & _DELIMITERS:
+                raise _one_column(dataset)
             raise Misconfigured(
                 "mapping.source_column", f"the source of {dataset.name} has no column {name}",
                 why=f"the contract's column {mapped.column.name} is read from it",
@@ -163,6 +165,15 @@ def _require_columns(dataset: Dataset, mapped: MappedColumn, known: tuple[str, .
                 else f"map it with `from` or `expression`; the source has: {', '.join(known)[:300]}",
                 field=f"datasets.{dataset.name}.columns.{mapped.column.name}",
             )  # fmt: skip
+
+
+def _one_column(dataset: Dataset) -> Misconfigured:
+    return Misconfigured(
+        "source.one_column", f"the source of {dataset.name} was read as a single column",
+        why="it has another delimiter than it was read with, or some line has more or fewer fields than the header",
+        remedy="set `delimiter` in the dataset's `read` section, or correct the lines",
+        field=f"datasets.{dataset.name}.read",
+    )  # fmt: skip
 
 
 def _described(connection: duckdb.DuckDBPyConnection, query: str, dataset: Dataset) -> tuple[str, ...]:
@@ -187,12 +198,17 @@ def _place(
         yield _attached(connection, settings)
     else:
         path = _present(settings.source)
-        suffix = path.with_suffix("").suffix if path.suffix in {".gz", ".zst"} else path.suffix
-        if suffix.lower() in _ARROW_SUFFIXES:
+        if path.stat().st_size == 0:
+            raise Misconfigured(
+                "source.empty", "the source is empty", why="the file holds not one byte",
+                remedy="give the file that holds the rows", field=str(path),
+            )  # fmt: skip
+        suffix = ending(path)
+        if suffix in _ARROW_SUFFIXES:
             with _arrow_reader(path) as reader:
                 yield _drawn(connection, reader)
         else:
-            yield _file(connection, path, suffix.lower(), settings, columns)
+            yield _file(connection, path, suffix, settings, columns)
 
 
 def _present(path: Path | None) -> Path:
@@ -211,12 +227,12 @@ def _file(
     settings: DatasetSettings,
     columns: tuple[MappedColumn, ...],
 ) -> Relation:
-    if suffix in _TEXT_SUFFIXES:
+    if suffix in TEXT_SUFFIXES:
         relation = _read_csv(connection, path, settings, columns)
-    elif suffix in _JSON_SUFFIXES:
+    elif suffix in JSON_SUFFIXES:
         relation = f"read_json({literal(str(path))})"
     else:
-        relation = f"read_parquet({literal(str(path))})" if suffix == ".parquet" else literal(str(path))
+        relation = f"read_parquet({literal(str(path))})" if suffix == PARQUET else literal(str(path))
     return Relation(relation, relation)
 
 
@@ -238,7 +254,7 @@ def _read_csv(
     if read.skip is not None:
         spelled.append(f"skip = {read.skip}")
     plain = ", ".join([literal(str(path)), *spelled])
-    known = {name.casefold(): name for name in _column_names(connection, f"read_csv({plain})")}
+    known = {name.casefold(): name for name in _column_names(connection, f"read_csv({plain})", settings)}
     in_expressions = {name.casefold() for mapped in columns if not mapped.is_plain for name in mapped.reads or ()}
     as_text = sorted(
         {

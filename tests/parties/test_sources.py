@@ -17,7 +17,7 @@ from mpc.table.schema import Code, Column, Dataset, Freshness, Subject
 from parties.config import DatasetSettings
 from parties.mapping import mapping_digest
 from parties.profile import profile
-from parties.sources import BATCH_BYTES, batches
+from parties.sources import BATCH_BYTES, batches, opened
 
 SECRET = "S3CRET-VALUE"
 
@@ -305,3 +305,69 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
         assert total == rows_there
         peaks.append(peak)
     assert peaks[1] < peaks[0] + 64  # MiB; the larger table alone is over 100
+
+
+AGES = "age\n30\n31\n"
+
+
+def refusal_of(place: DatasetSettings) -> Misconfigured:
+    with pytest.raises(Misconfigured) as caught:
+        rows(dataset(column("age", "integer")), place)
+    assert SECRET not in f"{caught.value.what} {caught.value.why} {caught.value.remedy}"
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "why", "remedy"),
+    [
+        ("visits.csv", b"", "source.empty", "not one byte", "holds the rows"),
+        ("visits.csv", b"age,name\n30,M\xfcller " + SECRET.encode() + b"\n", "source.unreadable", "UTF-8", "latin-1"),
+        ("visits.parquet", AGES.encode(), "source.unreadable", "not a Parquet file", "ending"),
+        ("visits.json", b"{" + SECRET.encode(), "source.unreadable", "JSON", "one object a line"),
+        ("visits.dat", AGES.encode(), "source.unreadable", ".dat", ".parquet"),
+        ("visits.csv", b"age;name\n30;" + SECRET.encode() + b"\n", "source.one_column", "delimiter", "delimiter"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_why_without_a_word_of_it(  # noqa: PLR0917 - one line a case
+    tmp_path: Path, name: str, content: bytes, code: str, why: str, remedy: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    read = {"delimiter": ","} if code == "source.one_column" else {}
+    refusal = refusal_of(settings(tmp_path / name, read=read))
+    assert refusal.code == code
+    assert why in refusal.why
+    assert remedy in refusal.remedy
+
+
+def test_the_engine_draws_no_bar_where_results_go(tmp_path: Path) -> None:
+    with opened(dataset(column("age", "integer")), settings(csv(tmp_path, AGES))) as source:
+        shown = source.connection.sql("SELECT current_setting('enable_progress_bar')").fetchall()
+    assert shown == [(False,)]
+
+
+def test_text_of_another_encoding_is_read_once_it_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "visits.csv"
+    path.write_bytes("age,name\n30,Müller\n".encode("latin-1"))
+    data = dataset(column("age", "integer"), column("name", "text"))
+    place = settings(path, read={"encoding": "latin-1"})
+    assert [row["name"] for row in rows(data, place)] == ["Müller"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "why", "remedy"),
+    [
+        ({"table": "visit"}, "no such table", "visits"),
+        ({"query": "SELEC age FROM visits"}, "does not parse", "SELECT"),
+        ({"query": "SELECT ages FROM visits"}, "column that is not there", "query"),
+    ],
+)
+def test_a_database_that_lacks_what_is_asked_says_what_it_has(
+    tmp_path: Path, asked: dict[str, str], why: str, remedy: str
+) -> None:
+    path = tmp_path / "visits.duckdb"
+    with duckdb.connect(str(path)) as database:
+        database.execute("CREATE TABLE visits AS SELECT 30 AS age")
+    refusal = refusal_of(DatasetSettings.model_validate({"database": path, **asked}))
+    assert refusal.code == "source.unreadable"
+    assert why in refusal.why
+    assert remedy in refusal.remedy
