@@ -5,7 +5,7 @@ parameters that strict parsers refuse. So the structure is read here, in DER, an
 to read a certificate with it takes half a millisecond, as long as to verify a P-384 signature.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -148,7 +148,7 @@ def _parsed(der: bytes) -> Certificate:
     if len(values) != len(extensions):
         raise malformed("it holds an extension twice")
     not_before, not_after = map(_time, validity.children(SEQUENCE))
-    named = _parts_of(subject)
+    named = _parts_of(subject.whole)
     is_authority, path_length = _constraints(values.get(BASIC_CONSTRAINTS))
     return Certificate(
         der=der,
@@ -158,7 +158,7 @@ def _parsed(der: bytes) -> Certificate:
         serial=integer_of(serial),
         issuer=issuer.whole,
         subject=subject.whole,
-        issuer_text=_text_of(_parts_of(issuer)) or "unnamed",
+        issuer_text=_text_of(_parts_of(issuer.whole)) or "unnamed",
         subject_text=_text_of(named) or "unnamed",
         common_name=named[_COMMON_NAME][0] if len(named.get(_COMMON_NAME, ())) == 1 else "",
         not_before=not_before,
@@ -222,17 +222,18 @@ def _purposes(value: bytes | None) -> frozenset[str]:
     return frozenset() if value is None else frozenset(map(dotted, read_element(value).children(SEQUENCE)))
 
 
-def _parts_of(name: Element) -> dict[str, list[str]]:
+@lru_cache(maxsize=64)  # whoever issued one certificate is named in the next as well
+def _parts_of(name: bytes) -> Mapping[str, list[str]]:
     """Return the parts of a name by their kind, in the order in which the kinds come; of each, the last one first."""
     parts: dict[str, list[str]] = {}
-    for attribute in (one for step in name.children(SEQUENCE) for one in step.children(SET)):
+    for attribute in (one for step in read_element(name).children(SEQUENCE) for one in step.children(SET)):
         oid, value = attribute.children(SEQUENCE)
         kind = dotted(oid)
         parts.setdefault(_NAMES.get(kind, kind), []).insert(0, value.content.decode(_TEXTS[value.tag]))
     return parts
 
 
-def _text_of(parts: dict[str, list[str]]) -> str:
+def _text_of(parts: Mapping[str, list[str]]) -> str:
     """Return a name for people, what is most particular first: ``Common Name: a, Organization: b``."""
     words = [f"{kind}: {', '.join(values)}" for kind, values in parts.items()]
     if list(parts)[-1:] != [_COUNTRY]:
