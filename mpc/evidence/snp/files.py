@@ -96,12 +96,13 @@ def _answered(raw: bytes) -> tuple[bytes, tuple[bytes, ...]]:
 
 
 def _certificates(value: object) -> Iterator[bytes]:
-    """Yield what lies under a name of certificates: PEM, bytes, or a list of such, each maybe with its kind beside."""
+    """Yield what lies under a name of certificates: PEM, bytes, or a list or an object of such, to any depth."""
     match value:
         case str() if value.lstrip().startswith("-----BEGIN"):
             yield value.encode(errors="replace")
-        case {"data": data}:
-            yield from _certificates(data)
+        case dict():
+            for one in value.values():
+                yield from _certificates(one)
         case list() if value and not isinstance(value[0], int):
             for one in value:
                 yield from _certificates(one)

@@ -1,6 +1,7 @@
 """Reports that others took apart into JSON, or put under names of CBOR and MessagePack, are the same reports."""
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -114,6 +115,16 @@ def test_a_report_under_its_name_in_cbor_or_messagepack_is_found_with_its_table(
     assert unwrapped(raw) == (report, tuple(chain))
     verdict = examine(raw, at=NOW, roots=[forge.root])
     assert (verdict.format, verdict.accepted) == ("sev-snp", True)
+
+
+def test_the_chain_may_be_an_object_of_certificates_by_their_kinds() -> None:
+    forge = SnpForge()
+    chain = {
+        kind: b64encode(der).decode() for kind, der in zip(("vcek", "ask", "ark"), forge.endorsements, strict=True)
+    }
+    inner = {"attestation_report": b64encode(forge.report()).decode(), "cert_chain": chain | {"crl": None}}
+    raw = json.dumps({"platform": "snp", "evidence": inner}).encode()
+    assert examine(raw, at=NOW, roots=[forge.root]).accepted
 
 
 def test_amds_certificates_alone_are_recognised_and_others_are_not() -> None:
