@@ -14,7 +14,14 @@ Number = Annotated[int, Field(ge=0, lt=2**32)]
 Permission = Literal["cxl", "debug", "migrate_ma", "smt"]
 Restriction = Literal["ciphertext_hiding_dram", "mem_aes_256_xts", "page_swap_disable", "rapl_dis", "single_socket"]
 PlatformBit = Literal[
-    "alias_check_complete", "ciphertext_hiding_dram_en", "ecc_en", "rapl_dis", "smt_en", "tio_en", "tsme_en"
+    "alias_check_complete",
+    "ciphertext_hiding_dram_en",
+    "ecc_en",
+    "iommu_write_safe",
+    "rapl_dis",
+    "smt_en",
+    "tio_en",
+    "tsme_en",
 ]
 Acceptable = Literal["debug", "migrate_ma", "unknown_platform_bits"]
 

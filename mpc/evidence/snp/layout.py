@@ -34,9 +34,11 @@ POLICY_NAMES: Final[Mapping[str, int]] = MappingProxyType({
 })  # fmt: skip
 PLATFORM_NAMES: Final[Mapping[str, int]] = MappingProxyType({
     "smt_en": 0, "tsme_en": 1, "ecc_en": 2, "rapl_dis": 3, "ciphertext_hiding_dram_en": 4,
-    "alias_check_complete": 5, "tio_en": 7,  # bit 6 is reserved
+    "alias_check_complete": 5, "iommu_write_safe": 6, "tio_en": 7,
 })  # fmt: skip
-PLATFORM_KNOWN: Final = sum(1 << bit for bit in PLATFORM_NAMES.values())
+# Turin's firmware sets bit 6, and other verifiers know it by this name; before Turin the bit is reserved.
+_PLATFORM_SINCE_TURIN: Final = 1 << PLATFORM_NAMES["iommu_write_safe"]
+_PLATFORM_KNOWN: Final = sum(1 << bit for bit in PLATFORM_NAMES.values())
 _FLAGS_KNOWN: Final = 0b11111
 _MASK_CHIP_KEY: Final = 0b10
 
@@ -145,6 +147,11 @@ def product_of(family: int, model: int) -> Product | None:
         case 0x1A, 0x0 | 0x1:
             return "Turin"
     return None
+
+
+def known_platform_bits(product: str) -> int:
+    """Return the bits of PLATFORM_INFO that mean something on ``product``."""
+    return _PLATFORM_KNOWN if product == "Turin" else _PLATFORM_KNOWN & ~_PLATFORM_SINCE_TURIN
 
 
 def tcb_parts(tcb: bytes, product: Product) -> dict[str, int]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from mpc.evidence.claims import Check, Claims
 from mpc.evidence.reference_values.snp import SnpReference, TcbFloor
-from mpc.evidence.snp.layout import PLATFORM_KNOWN, PLATFORM_NAMES, set_bits
+from mpc.evidence.snp.layout import PLATFORM_NAMES, known_platform_bits, set_bits
 from mpc.evidence.snp.verify import PINNED, words_of
 
 # The host sets what is reported; it may go back to what is committed; the guest's memory was measured at launch.
@@ -26,7 +26,7 @@ def careful(claims: Claims, accepted: frozenset[str]) -> tuple[Check, ...]:
 def careful_of(facts: Mapping[str, object], accepted: frozenset[str]) -> tuple[Check, ...]:
     """Make the careful checks from the facts of a report; see ``careful``."""
     migrates, platform = bool(facts["migrate_ma"]), int(str(facts["platform_info"]), 16)
-    unknown = platform & ~PLATFORM_KNOWN
+    unknown = platform & ~known_platform_bits(str(facts["product"]))
     return (
         Check(
             "migrate_ma", "off", "on" if migrates else "off", not migrates or "migrate_ma" in accepted,

@@ -33,6 +33,13 @@ def test_the_careful_defaults(fields: dict[str, int], code: str) -> None:
     assert verdict_on(SnpForge(), **fields) == (code, "appraise")
 
 
+def test_bit_6_of_the_platform_has_a_meaning_on_turin_alone() -> None:
+    assert verdict_on(SnpForge(product="Turin"), platform_info=0x25 | 1 << 6) == ("accepted", "appraise")
+    for product in ("Milan", "Genoa"):
+        refused = ("evidence.unknown_platform_bits", "appraise")
+        assert verdict_on(SnpForge(product=product), platform_info=0x25 | 1 << 6) == refused
+
+
 WANTED: dict[str, Any] = {
     "format": "sev-snp", "measurement": MEASUREMENT.hex(), "vmpl": 0, "minimum_guest_svn": 3, "id_key_digest": None,
     "author_key_digest": None, "host_data": None, "allowed_policy": ("smt",), "required_policy": (),
