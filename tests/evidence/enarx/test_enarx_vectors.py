@@ -4,7 +4,8 @@ import pytest
 
 from mpc.evidence.claims import plain_facts
 from mpc.evidence.enarx import parse_policy
-from mpc.evidence.verdict import recognise, show
+from mpc.evidence.formats import recognise
+from mpc.evidence.verdict import show
 from tests.vectors import Entry, assert_as_expected, entries, judge, named, needs_vectors, read
 
 pytestmark = needs_vectors
