@@ -10,9 +10,13 @@ help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Sealroom needs Python 3.11 or later. Say where it is: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	@echo "installing into $(VENV), once: a minute or two"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[dev,flights]"
+	@# The build backend warns that an editable installation reads this folder: that is what it is for.
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable ".[dev,flights]"
 	@$(BIN)/python -m pip install --quiet --editable ".[tpm]" 2>/dev/null \
 	  || echo "note: the tpm extra needs libtss2-dev, pkg-config and a C compiler; continuing without it"
 	@touch $@
