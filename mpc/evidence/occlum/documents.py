@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
+from mpc.errors import Malformed
 from mpc.evidence.json_fields import field_of, number_of, refuse_field, texts_of
 from mpc.evidence.loose_json import read_json
 
@@ -72,6 +73,7 @@ class SecretNames:
     names: tuple[str, ...]
 
 
+EPID_NAME = "ias_url"
 OcclumFile = EnclaveSettings | TrustSettings | StartSettings | SecretNames
 KINDS: Mapping[type[OcclumFile], str] = MappingProxyType(
     {
@@ -86,6 +88,12 @@ KINDS: Mapping[type[OcclumFile], str] = MappingProxyType(
 def parse_file(raw: bytes) -> OcclumFile:
     """Return what an Occlum file says, by the names that stand in it, or raise ``Malformed``."""
     found = read_json(raw, what="the Occlum file", max_bytes=FILE_MAX_BYTES)
+    if EPID_NAME in found:
+        raise Malformed(
+            "evidence.occlum_epid", "the Occlum file names a service that is gone",
+            why="EPID settings: Intel closed its attestation service in April 2025",
+            remedy="give the settings of DCAP: ra_config.json with sgx_mrs", field=EPID_NAME,
+        )  # fmt: skip
     if "metadata" in found or "entry_points" in found:
         return _enclave_settings(found)
     if {"kms_server", "kms_keys", "ra_config"} & found.keys():

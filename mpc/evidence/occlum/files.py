@@ -7,6 +7,7 @@ from mpc.errors import Malformed
 from mpc.evidence.claims import Fact, Given
 from mpc.evidence.format import Document
 from mpc.evidence.occlum.documents import (
+    EPID_NAME,
     KINDS,
     EnclaveSettings,
     OcclumFile,
@@ -27,7 +28,7 @@ def is_occlum(raw: bytes) -> bool:
         # Any names and texts could be a file of secrets: that one has to be named.
         return not isinstance(parse_file(raw), SecretNames)
     except Malformed:
-        return False
+        return f'"{EPID_NAME}"'.encode() in raw
 
 
 def parse_occlum(raw: bytes) -> RaTlsCertificate:

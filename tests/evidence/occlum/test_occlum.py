@@ -127,3 +127,11 @@ def test_a_debug_enclave_is_accepted_only_where_the_file_asks_for_one() -> None:
 def test_a_file_that_would_believe_anybody_makes_no_reference_values(value: Any) -> None:
     with pytest.raises(Malformed):
         references_of(parse(value), minimum_evaluation=1)
+
+
+def test_settings_of_the_time_of_epid_are_told_by_what_they_are() -> None:
+    raw = json.dumps({"ias_url": "https://example.org", "ias_access_key": "", "enclave_spid": ""}).encode()
+    for name in (None, "occlum"):
+        verdict = examine(raw, at=NOW, format=name)
+        assert (verdict.format, verdict.accepted) == ("occlum", False)
+        assert verdict.reason.startswith("EPID settings")
