@@ -16,6 +16,7 @@ from mpc.evidence.snp.endorsements import sorted_out
 from mpc.evidence.snp.files import chain_of
 
 _DER_SEQUENCE = b"\x30"
+_OF_GRAMINE = {"libos", "loader"}  # its manifests have a table sgx as well
 _TOP_LEVEL = {"sgx": dict, "snp": dict, "files": list, "steward": str}
 
 
@@ -27,7 +28,8 @@ def is_enarx(raw: bytes) -> bool:
         found = read_toml(raw, what="the file")
     except Malformed:
         return False
-    return any(isinstance(found.get(name), kind) for name, kind in _TOP_LEVEL.items())
+    mine = any(isinstance(found.get(name), kind) for name, kind in _TOP_LEVEL.items())
+    return mine and not found.keys() & _OF_GRAMINE
 
 
 def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[EnarxRequest, tuple[bytes, ...]]:

@@ -4,6 +4,7 @@ import pytest
 
 from mpc.evidence.claims import plain_facts
 from mpc.evidence.enarx import parse_policy
+from mpc.evidence.enarx.files import is_enarx
 from mpc.evidence.formats import recognise
 from mpc.evidence.verdict import show
 from tests.vectors import Entry, assert_as_expected, entries, judge, named, needs_vectors, read
@@ -69,3 +70,8 @@ def test_a_chain_alone_has_to_lead_to_amd() -> None:
     raw[-1] ^= 1
     assert judge(entry, raw=bytes(raw)).stage in {"parse", "verify"}
     assert not judge(entry, raw=bytes(raw)).accepted
+
+
+def test_a_manifest_of_gramine_is_no_file_of_enarx() -> None:
+    assert not is_enarx(b'libos.entrypoint = "x"\nsgx.trusted_files = ["file:x"]\n')
+    assert is_enarx(b"[sgx]\nhash = []\n")
