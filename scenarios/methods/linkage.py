@@ -3,17 +3,20 @@
     same = link(sales, customers, ["email"], [("phone", "mobile", "phone 31")], left_rows="many")
     linkage.intersection(same)
     linkage.intersection_sum(same, [sales["amount"]], by=[customers["region"]])
-    linkage.method(same, "linear", {"formula": ["sales_amount ~ customers_age"], …})
+    linkage.over(same, statistics.linear("sales_amount ~ customers_age", same, errors="HC1"))
+    linkage.over(same, statistics.summary(same[sales["amount"]], by=["customers_region"]))
 
 Each further argument is a pass: columns that all have to agree. A column is named once where both datasets call it the
 same, or as ``(left, right)``, and with a normalisation as ``(left, right, "text")``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, Unpack
 
+from mpc.errors import Misconfigured
 from mpc.questions.linkage import linked_name
+from mpc.questions.linkage.views import LINKED
 from scenarios.computation import ColumnNamed, Computation, Named, Terms, names
 
 Match = str | tuple[str, str] | tuple[str, str, str]
@@ -25,9 +28,22 @@ class Linkable(Named, Protocol):
 
 @dataclass(frozen=True)
 class Link:
-    """Which rows of two datasets belong together; made by ``link``."""
+    """Which rows of two datasets belong together; made by ``link``. Methods name its rows as they name a dataset."""
 
     term: Mapping[str, Any]
+    name: str = LINKED
+
+    def __getitem__(self, column: ColumnNamed) -> "LinkedColumn":
+        """Return a column of either dataset as linked rows have it."""
+        return LinkedColumn(linked_name(column.dataset, column.name))
+
+
+@dataclass(frozen=True)
+class LinkedColumn:
+    """A column of linked rows."""
+
+    name: str
+    dataset: str = LINKED
 
 
 def link(left: Linkable, right: Linkable, *passes: Sequence[Match], left_rows: Literal["one", "many"] = "one") -> Link:
@@ -62,10 +78,22 @@ class Linkage:
         """Return how many rows are in common, and the sums of columns of either dataset over them, by groups."""
         return _asked(link, "totals", {"columns": _linked(columns), "by": _linked(by)}, **terms)
 
+    def over(self, link: Link, asked: Computation) -> Computation:
+        """Return what ``statistics`` asks of the rows of ``link``, under the same terms."""
+        if asked.question.get("dataset") != LINKED:
+            raise Misconfigured(
+                "scenario.linkage", "a method over linked rows names columns of a dataset",
+                why="linked rows have columns of both datasets, under other names", field="over",
+                remedy='name the link where a method asks for a dataset, and link[dataset["column"]] for a column',
+            )  # fmt: skip
+        question = {"kind": "linkage", "link": dict(link.term)}
+        question |= {name: asked.question[name] for name in ("method", "arguments")}
+        return replace(asked, question=question)
+
     def method(
         self, link: Link, name: str, arguments: Mapping[str, Sequence[str]], **terms: Unpack[Terms]
     ) -> Computation:
-        """Return any statistical method over linked rows, whose columns are called ``dataset_column``."""
+        """Return a statistical method over linked rows, by its arguments as they stand in the contract."""
         return _asked(link, name, arguments, **terms)
 
 

@@ -7,7 +7,7 @@ import pytest
 from mpc.canonical import canonical_json, sha256
 from mpc.contract.document import contract_bytes, parse_contract
 from mpc.contract.explain import explain
-from mpc.errors import Forbidden
+from mpc.errors import Forbidden, Misconfigured
 from scenarios.rehearsal import rehearsal_contract, rehearse
 from scenarios.scenario import (
     Dataset,
@@ -19,6 +19,7 @@ from scenarios.scenario import (
     link,
     linkage,
     real,
+    statistics,
     text,
 )
 
@@ -52,7 +53,7 @@ study = Scenario(
     computations={
         "common": linkage.intersection(same, purpose="How many sales are members'.", runs=2),
         "sold": linkage.intersection_sum(same, [sales["amount"]], by=[members["region"]]),
-        "spread": linkage.method(same, "summary", {"columns": ["sales_amount"], "by": ["members_region"]}),
+        "spread": linkage.over(same, statistics.summary(same[sales["amount"]], by=["members_region"])),
     },
 )  # fmt: skip
 
@@ -89,6 +90,24 @@ def test_a_rehearsal_links_synthetic_rows_and_reports_both_sides() -> None:
         "n", "subjects_sales", "sales_amount_sum", "subjects_members"
     ]  # fmt: skip
     assert "linked with members" in reports["sold"].question
+
+
+def test_every_method_is_asked_of_linked_rows_with_its_own_arguments() -> None:
+    asked = {
+        "fit": linkage.over(same, statistics.linear("sales_amount ~ C(members_region)", same, errors="HC1", runs=2)),
+        "plain": linkage.method(same, "linear", {
+            "formula": ["sales_amount ~ C(members_region)"], "errors": ["HC1"], "residuals": ["none"],
+            "parties": ["pooled"], "confidence": ["0.95"],
+        }),
+    }  # fmt: skip
+    contract = rehearsal_contract(Scenario(**{**vars(study), "computations": asked}))
+    fit, plain = (contract.computation(name) for name in asked)
+    assert fit is not None
+    assert plain is not None
+    assert fit.question == plain.question
+    assert (fit.runs, plain.runs) == (2, 1)
+    with pytest.raises(Misconfigured, match=r"scenario\.linkage"):
+        linkage.over(same, statistics.summary(sales["amount"]))
 
 
 def test_a_key_that_nobody_declared_makes_no_contract() -> None:

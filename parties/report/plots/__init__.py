@@ -14,6 +14,7 @@ from parties.report.view import ReportTable
 
 FITTED = ("linear", "logistic", "poisson", "negative_binomial", "cox")
 
+
 PLOTS: Mapping[tuple[str, str], Callable[[ReportTable], tuple[Plot, ...]]] = MappingProxyType({
     ("kaplan_meier", "survival"): survival.plots,
     ("kaplan_meier", "median"): lambda _: (),  # the curve above it shows it
@@ -21,6 +22,7 @@ PLOTS: Mapping[tuple[str, str], Callable[[ReportTable], tuple[Plot, ...]]] = Map
     ("linear", "residuals"): residuals.plots,
     ("roc", "roc"): roc.plots,
     ("risk", "comparison"): risk.plots,
+    **{(model, "models"): lambda _: () for model in FITTED},  # figures of models are read, not looked at
     **{(model, "coefficients"): forest.plots for model in FITTED},
     **{(model, "parties"): parties.plots for model in FITTED},
 })  # fmt: skip

@@ -20,6 +20,8 @@ from parties.report.words import written
 
 WIDTH, HEIGHT = 7.2, 3.4  # inches
 STUMP = 0.09
+LEGEND_LINE = 0.08
+"""The part of the height that one group takes in the legend, which stands above all bars."""
 MOST_EDGES = 12
 
 Bar = tuple[float, float, Cell]
@@ -37,7 +39,7 @@ def plots(table: ReportTable) -> tuple[Plot, ...]:
         for place, (name, bars) in enumerate(groups.items()):
             _draw(axes, name, bars, SERIES[place], top, filled=len(groups) == 1)
         axes.set_xticks(*_ticks(next(iter(groups.values()))))
-        axes.set_ylim(0, top * 1.12)
+        axes.set_ylim(0, top * (1.12 if len(groups) == 1 else 1.12 + LEGEND_LINE * (1 + len(groups))))
         axes.set_ylabel("rows")
         if len(groups) > 1:
             axes.legend(loc="upper right", frameon=False, labelcolor=INK)
