@@ -152,5 +152,6 @@ VENDORS = {
                       _snp_reference),
     "TDX": Vendor("configfs_tsm", "tdx", "tdx_guest", _td_quote, (_collateral("TDX"),), _tdx_reference),
     "Nitro": Vendor("nitro", "nitro", "nsm", _document, (), _nitro_reference),
+    "SGX in Occlum": Vendor("occlum", "sgx", "occlum", _sgx_quote, (_collateral("SGX"),), _sgx_reference),
     "SGX in Gramine": Vendor("gramine", "sgx", None, _sgx_quote, (_collateral("SGX"),), _sgx_reference),
 }  # fmt: skip

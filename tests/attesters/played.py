@@ -14,7 +14,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from mpc.coordinator.cli import main
-from tests.attesters.stand_ins import Machine, Prove, StandInNsm, StandInTsm
+from tests.attesters.stand_ins import Machine, Prove, StandInNsm, StandInOcclum, StandInTsm
 
 AUXILIARY = "auxblob"
 """Beside the socket, in a file of this name, lies what the host of an SEV-SNP guest offers."""
@@ -24,6 +24,8 @@ def machine_of(kind: str, at: Path) -> Machine:
     """Return the stand-in of a device, whose evidence comes from the socket ``at``."""
     if kind == "nsm":
         return StandInNsm(lambda data: _asked(at, data))
+    if kind == "occlum":
+        return StandInOcclum(lambda data: _asked(at, data))
     if kind == "sev_guest":
         return StandInTsm(kind, lambda data: _asked(at, data), certificates=at.with_name(AUXILIARY).read_bytes())
     machine = StandInTsm(kind, lambda data: _asked(at, data + (machine.rtmr3 or b"")), rtmr3=bytes(48))
