@@ -159,7 +159,7 @@ def main() -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     options = [
         f"-max_total_time={SECONDS}", f"-max_len={MOST_BYTES}", f"-artifact_prefix={FOUND}/", "-rss_limit_mb=1024",
-        "-timeout=10", "-print_final_stats=1",
+        "-timeout=120", "-print_final_stats=1",
     ]  # fmt: skip
     atheris.Setup([sys.argv[0], *options, str(corpus), str(seeds())], try_input)
     atheris.Fuzz()

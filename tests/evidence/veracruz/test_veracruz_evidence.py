@@ -102,6 +102,7 @@ def test_each_check_of_the_token_refuses_what_only_it_sees() -> None:
     assert refused_by(judged(token(key=other))) == "signature"
     assert refused_by(judged(token(claims={-75009: bytes(33)}))) == "instance"
     assert refused_by(judged(token(), files=())) == "request"
+    assert judged(token(), files=()).reason.startswith("no certificate request")
     assert refused_by(judged(token(), files=(request(),))) == "csr_digest"
     assert refused_by(judged(token(claims={-75006: [{2: bytes(32), 1: "ARoT", 5: DIGEST}]}))) == "runtime_manager"
     elsewhere = judged(token(), reference("nitro", accepted=("debug", "published_test_key")))
