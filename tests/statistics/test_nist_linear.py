@@ -71,6 +71,8 @@ def test_every_certified_value(each: LinearSet, parties: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The design matrix is rank-deficient")
+# Filip's columns as they stand: on some processors statsmodels finds variances below 0.
+@pytest.mark.filterwarnings("ignore:invalid value encountered in sqrt")
 @pytest.mark.parametrize("each", SETS, ids=lambda each: each.name)
 def test_never_less_than_statsmodels(each: LinearSet) -> None:
     found, theirs = linear_digits(each, ["north", "south"]), statsmodels_digits(each)

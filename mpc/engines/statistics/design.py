@@ -1,6 +1,6 @@
 """Rows of the design matrix out of batches, and the numbering of groups that they share with the executor."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -13,6 +13,9 @@ from mpc.questions.statistics.layout import PARTY, Cell, DesignColumn, Monomial,
 from mpc.table.schema import Dataset
 
 Floats = npt.NDArray[np.float64]
+
+CHUNK_ROWS = 1 << 14
+"""Rows of a design that are made at a time: few enough to stay in a cache until they are used."""
 Codes = npt.NDArray[np.int64]
 
 
@@ -66,13 +69,23 @@ class Design:
             dict.fromkeys(variable for column in columns for variable, _ in column.monomial)
         )
 
-    def matrix(self, batch: pa.RecordBatch, codes: Codes, *, spare: int = 0) -> Floats:
-        """Return the rows of ``batch``, of shape (n, columns + spare), a column contiguous, spare ones not filled."""
-        rows = batch.num_rows
-        z = {each: self._centres[each].apply(multiples(batch, each)) for each in self._variables}
+    def chunks(self, batch: pa.RecordBatch, codes: Codes) -> Iterator[tuple[slice, Floats]]:
+        """Yield all rows of ``batch``, some at a time: which, and an array of shape (n, columns + 1).
+
+        A column of it is contiguous; the last one is left for the response. The array is the caller's.
+        """
+        # Taking columns out of a batch costs as much as copying some thousand values, so it is done once.
+        read = {each: multiples(batch, each) for each in self._variables}
+        for start in range(0, batch.num_rows, CHUNK_ROWS):
+            part = slice(start, min(start + CHUNK_ROWS, batch.num_rows))
+            yield part, self._matrix({each: values[part] for each, values in read.items()}, codes[part])
+
+    def _matrix(self, read: Mapping[Variable, Floats], codes: Codes) -> Floats:
+        rows = len(codes)
+        z = {each: self._centres[each].apply(values) for each, values in read.items()}
         made: dict[Monomial, Floats] = {}
         inside: dict[Cell, npt.NDArray[np.bool_]] = {}
-        matrix = np.empty((rows, len(self._columns) + spare), order="F")
+        matrix = np.empty((rows, len(self._columns) + 1), order="F")
         for i, column in enumerate(self._columns):
             if column.monomial not in made:
                 made[column.monomial] = monomial_values(column.monomial, z, rows)

@@ -150,21 +150,22 @@ def _rows(step: Pass, dataset: Dataset, table: Table) -> Iterator[pa.RecordBatch
     named = _named(step, dataset)
     columns = [name for name in named if name != PARTY and name not in step.computed]
     plain = [name for name in step.present if name in columns]
+    is_party_read = PARTY in _named(step, dataset, keys=False)
     for batch in table.batches():
         rows = _with_values(batch.select(columns), plain)
-        if PARTY in named:
+        if is_party_read:
             rows = rows.append_column(PARTY, pa.repeat(table.owner, rows.num_rows))
         for name, computed in step.computed.items():
             rows = rows.append_column(pa.field(name, computed.type), computed.make(rows))
         yield _with_values(rows, [name for name in step.present if name in step.computed])
 
 
-def _named(step: Pass, dataset: Dataset) -> list[str]:
-    """Return every column that one pass touches, once; computed ones and ``PARTY`` among them."""
+def _named(step: Pass, dataset: Dataset, *, keys: bool = True) -> list[str]:
+    """Return every column that one pass touches, if only as one of its ``keys``; computed ones and ``PARTY`` too."""
     named = [*step.columns, *step.present, *(column for column in step.counted if column is not None), *step.weighed]
     named += [name for computed in step.computed.values() for name in computed.of]
     named += [name for split in step.split.values() for name in split.columns]
-    named += step.fold.keys if isinstance(step.fold, KeyedFold) else ()
+    named += step.fold.keys if keys and isinstance(step.fold, KeyedFold) else ()
     named += step.fold.order if isinstance(step.fold, SortedFold) else ()
     named += () if dataset.subject.column is None else (dataset.subject.column,)
     return list(dict.fromkeys(named))

@@ -16,7 +16,7 @@ from mpc.engines.statistics.leverage import Leverages, Owners, Weighed, root_of,
 from mpc.engines.statistics.likelihoods import Likelihood, Logistic, NegativeBinomial, Poisson
 from mpc.engines.statistics.linear import COLLINEAR, Grams, exact_grams, grams, raw
 from mpc.engines.statistics.model_tables import Estimates, Note, Tables
-from mpc.engines.statistics.newton import CHUNK_ROWS, Climb, Steps, dispersion
+from mpc.engines.statistics.newton import Climb, Steps, dispersion
 from mpc.engines.statistics.passes import Codes, Fold, Folded, Pass
 from mpc.engines.statistics.solutions import Matrices, solutions
 from mpc.engines.statistics.starts import PLAIN, PartySums, Starts, started
@@ -85,7 +85,7 @@ class Generalised:
             return self._tables()
         self._weighed = [(fit, owners) for fit in self._study.fits for owners in some_left_out(fit.owners)]
         models = [Weighed(owners, self._weights(fit, owners)) for fit, owners in self._weighed]
-        return self._study.weighing(models, self._parts)
+        return self._study.weighing(models, self._rows)
 
     def _weights(self, fit: Fit, owners: Owners) -> Callable[[tuple[Floats, Floats, Floats]], Floats]:
         """Return what gives rows their leverage: at the maximum, or where there is none, as in least squares."""
@@ -98,10 +98,6 @@ class Generalised:
         plain = root_of(gram[np.ix_(kept, kept)])
         return lambda rows: squared(rows[0][:, kept], plain)
 
-    def _parts(self, batch: pa.RecordBatch, codes: Codes) -> Iterator[tuple[Floats, Floats, Floats]]:
-        for start in range(0, batch.num_rows, CHUNK_ROWS):
-            yield self._rows(batch.slice(start, CHUNK_ROWS), codes[start : start + CHUNK_ROWS])
-
     def _columns_pass(self, extents: Extents) -> Pass:
         can_move = movable(self._study.columns)
         self._centres = {
@@ -110,18 +106,24 @@ class Generalised:
         self._design = Design(self._study.columns, self._study.groups, self._centres)
         return grams(self._study, self._with_response, centred=True)
 
-    def _with_response(self, batch: pa.RecordBatch, codes: Codes) -> Floats:
-        return np.column_stack(self._rows(batch, codes)[:2])
+    def _with_response(self, batch: pa.RecordBatch, codes: Codes) -> Iterator[Floats]:
+        y = self._responses(batch)
+        for part, rows in self._design.chunks(batch, codes):
+            rows[:, -1] = y[part]
+            yield rows
 
-    def _rows(self, batch: pa.RecordBatch, codes: Codes) -> tuple[Floats, Floats, Floats]:
-        formula = self._study.formula
-        y = response(batch, formula.response, self._study.dataset)
+    def _rows(self, batch: pa.RecordBatch, codes: Codes) -> Iterator[tuple[Floats, Floats, Floats]]:
+        y, offset = self._responses(batch), np.zeros(batch.num_rows)
+        for each in self._study.formula.offsets:
+            offset = offset + values(batch, each)
+        for part, rows in self._design.chunks(batch, codes):
+            yield rows[:, :-1], y[part], offset[part]
+
+    def _responses(self, batch: pa.RecordBatch) -> Floats:
+        y = response(batch, self._study.formula.response, self._study.dataset)
         if not ((y >= 0) & (y <= self._likelihood.largest)).all():
             raise not_finite()
-        offset = np.zeros(batch.num_rows)
-        for each in formula.offsets:
-            offset = offset + values(batch, each)
-        return self._design.matrix(batch, codes), y, offset
+        return y
 
     def _tables(self) -> RawResult:
         if self._counted is None or self._starts is None:

@@ -67,12 +67,16 @@ class Grouper:
             return np.zeros(batch.num_rows, np.int64)
         same = constant or {}
         each = [
-            column.repeated(same[key], batch.num_rows) if key in same else column.codes(batch.column(key))
+            column.number(same[key]) if key in same else column.codes(batch.column(key))
             for key, column in zip(self._keys, self._columns, strict=True)
         ]
         if self.complete and 0 not in self._sizes and [len(each.values) for each in self._columns] == self._sizes:
             # Every combination has its number already, with the last key fastest.
-            return np.asarray(np.ravel_multi_index(each, self._sizes), np.int64)
+            numbers = np.zeros(batch.num_rows, np.int64)
+            for size, added in zip(self._sizes, each, strict=True):
+                numbers *= size
+                numbers += added
+            return numbers
         # Two keys at a time, made dense again after each, so that many keys cannot outgrow 64 bits.
         combinations: list[tuple[int, ...]] = [()]
         codes = np.zeros(batch.num_rows, np.int64)
@@ -103,14 +107,11 @@ class _Levels:
 
     def codes(self, column: pa.Array) -> Codes:
         encoded = column.dictionary_encode(null_encoding="encode")
-        numbers = np.array([self._number(value) for value in encoded.dictionary.to_pylist()], np.int64)
+        numbers = np.array([self.number(value) for value in encoded.dictionary.to_pylist()], np.int64)
         codes: Codes = numbers[np.asarray(pc.cast(encoded.indices, pa.int64()))]
         return codes
 
-    def repeated(self, value: object, rows: int) -> Codes:
-        return np.full(rows, self._number(value), np.int64)
-
-    def _number(self, value: object) -> int:
+    def number(self, value: object) -> int:
         number = self._numbers.setdefault(value, len(self.values))
         if number == len(self.values):
             self.values.append(value)

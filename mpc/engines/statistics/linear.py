@@ -40,12 +40,11 @@ from mpc.questions.statistics.formula import Variable
 from mpc.results import RawResult
 
 Floats = npt.NDArray[np.float64]
-Rows = Callable[[pa.RecordBatch, Codes], Floats]
-"""The columns of a batch, the response last; the array is the caller's."""
+Rows = Callable[[pa.RecordBatch, Codes], Iterator[Floats]]
+"""The columns of a batch, some rows at a time, the response last; the arrays are the caller's."""
 
 Kind = TypeVar("Kind", Gram, RoundedGram)
 
-_CHUNK_ROWS = 1 << 14
 _ILL_CONDITIONED = 1e7
 _EXACT = Decimal(2) ** -90
 """A residual sum of squares that is this part of the total is rounding."""
@@ -70,9 +69,8 @@ class Grams(Generic[Kind]):
 
     def update(self, batch: pa.RecordBatch, codes: Codes, _groups: int) -> None:
         """Add the rows of ``batch``, all of one party."""
-        for start in range(0, batch.num_rows, _CHUNK_ROWS):
-            part, own = batch.slice(start, _CHUNK_ROWS), codes[start : start + _CHUNK_ROWS]
-            self._gram(self._party(own)).add(self._rows(part, own))
+        for rows in self._rows(batch, codes):
+            self._gram(self._party(codes)).add(rows)
 
     def merge(self, other: "Grams[Kind]") -> None:
         """Add party by party."""
@@ -161,11 +159,7 @@ class Linear:
         owners = dict.fromkeys(chain.from_iterable(some_left_out(fit.owners) for fit in found))
         self._leverages, models = weighed(self._study, folded.accumulator.of, owners)
         self._weighed = [each.owners for each in models]
-        return self._study.weighing(models, self._parts) if models else self._robust([])
-
-    def _parts(self, batch: pa.RecordBatch, codes: Codes) -> Iterator[Floats]:
-        for start in range(0, batch.num_rows, _CHUNK_ROWS):
-            yield self._rows(batch.slice(start, _CHUNK_ROWS), codes[start : start + _CHUNK_ROWS])
+        return self._study.weighing(models, self._rows) if models else self._robust([])
 
     def _robust(self, told: Iterable[tuple[Owners, float]]) -> Pass | RawResult:
         """Return the pass for robust errors if they are asked for, else what follows; leverages are told by then."""
@@ -175,16 +169,15 @@ class Linear:
         meats = {each.fit: Meat(each.columns, each.solution, leverage=self._errors == "HC3") for each in self._solved}
         return self._study.reading(lambda: Meats(self._rows, self._study.party, meats))
 
-    def _rows(self, batch: pa.RecordBatch, codes: Codes) -> Floats:
-        """Return the design's columns and the response, each times the square root of the weight."""
-        rows = self._design.matrix(batch, codes, spare=1)
-        rows[:, -1] = self._centres[self._response].apply(multiples(batch, self._response))
-        if self._weights is None:
-            return rows
-        weights = values(batch, Variable(self._weights))
-        if not (np.isfinite(weights) & (weights > 0)).all():
-            raise not_finite()
-        return np.asarray(rows * np.sqrt(weights)[:, None])
+    def _rows(self, batch: pa.RecordBatch, codes: Codes) -> Iterator[Floats]:
+        """Yield the design's columns and the response, each times the square root of the weight."""
+        responses, centre = multiples(batch, self._response), self._centres[self._response]
+        roots = None if self._weights is None else _roots(values(batch, Variable(self._weights)))
+        for part, rows in self._design.chunks(batch, codes):
+            rows[:, -1] = centre.apply(responses[part])
+            if roots is not None:
+                rows *= roots[part, None]
+            yield rows
 
     def _shown(self) -> Pass | RawResult:
         """Return the pass over residuals if they are asked for and there are any, else the tables."""
@@ -339,6 +332,13 @@ def rounded(value: Fraction, *, root: bool = False) -> float:
         if not root:
             return float(exact)
         return float(exact.sqrt()) if exact >= 0 else nan
+
+
+def _roots(weights: Floats) -> Floats:
+    """Return the square roots of weights; ``Malformed`` if one is not finite or not above 0."""
+    if not (np.isfinite(weights) & (weights > 0)).all():
+        raise not_finite()
+    return np.sqrt(weights)
 
 
 COLLINEAR = (

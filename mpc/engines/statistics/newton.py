@@ -6,7 +6,7 @@ terms tell outcomes with certainty, the likelihood grows for ever: the step itse
 row goes the right way or stays, and a fold that looks at it finds out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import exp, isfinite, nan, sqrt
 from typing import Literal
@@ -20,11 +20,10 @@ from mpc.engines.statistics.likelihoods import LEAST_TAU, Likelihood, Poisson
 from mpc.engines.statistics.passes import Codes
 
 Floats = npt.NDArray[np.float64]
-Rows = Callable[[pa.RecordBatch, Codes], tuple[Floats, Floats, Floats]]
-"""The design's rows, the response and the offset of a batch."""
+Rows = Callable[[pa.RecordBatch, Codes], Iterator[tuple[Floats, Floats, Floats]]]
+"""The design's rows, the response and the offset of a batch, some rows at a time."""
 
 STEPS_MAX = 60
-CHUNK_ROWS = 1 << 14
 _CLOSE = 1e-8
 _FLOOR = 1e-5
 """Below it a step that is hardly shorter than the one before is rounding."""
@@ -115,10 +114,8 @@ class Steps:
 
     def update(self, batch: pa.RecordBatch, codes: Codes, _groups: int) -> None:
         """Add the rows of ``batch``, all of one party, to the models that they are in."""
-        for start in range(0, batch.num_rows, CHUNK_ROWS):
-            part, own = batch.slice(start, CHUNK_ROWS), codes[start : start + CHUNK_ROWS]
-            x, y, offset = self._rows(part, own)
-            party = self._party(own)
+        for x, y, offset in self._rows(batch, codes):
+            party = self._party(codes)
             for fit, place in self._places.items():
                 if party in fit.owners:
                     self._sums(fit, party).add(place.gathered(x, y, offset))

@@ -1,6 +1,6 @@
 """How many residuals lie in each band of their standard deviation: their shape, and no row's own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,14 +19,12 @@ Floats = npt.NDArray[np.float64]
 EDGES = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """In standard deviations of the residuals."""
 
-_CHUNK_ROWS = 1 << 14
-
 
 @dataclass(frozen=True)
 class Residuals:
     """What residuals are computed with: the design's rows with the response last, and one model of them."""
 
-    rows: Callable[[pa.RecordBatch, Codes], Floats]
+    rows: Callable[[pa.RecordBatch, Codes], Iterator[Floats]]
     columns: tuple[int, ...]
     coefficients: Floats
     deviation: float
@@ -34,8 +32,7 @@ class Residuals:
     def bands(self, batch: pa.RecordBatch, codes: Codes) -> Codes:
         """Return the number of each row's band."""
         found = [np.zeros(0, np.int64)]
-        for start in range(0, batch.num_rows, _CHUNK_ROWS):
-            rows = self.rows(batch.slice(start, _CHUNK_ROWS), codes[start : start + _CHUNK_ROWS])
+        for rows in self.rows(batch, codes):
             residuals = rows[:, -1] - rows[:, list(self.columns)] @ self.coefficients
             found.append(np.searchsorted(EDGES, residuals / self.deviation, side="right").astype(np.int64))
         return np.concatenate(found)

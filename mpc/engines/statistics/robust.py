@@ -4,7 +4,7 @@ White's sandwich as MacKinnon and White (1985) correct it: HC1 by n / (n - k), H
 1 - h. Its middle needs residuals, and so a pass of its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -18,7 +18,6 @@ from mpc.engines.statistics.sweep import Solution
 
 Floats = npt.NDArray[np.float64]
 
-_CHUNK_ROWS = 1 << 14
 _ALONE = 1e-10
 """A row whose leverage is within this of 1 decides a coefficient alone."""
 
@@ -54,7 +53,7 @@ class Meats:
 
     def __init__(
         self,
-        rows: Callable[[pa.RecordBatch, Codes], Floats],
+        rows: Callable[[pa.RecordBatch, Codes], Iterator[Floats]],
         party: Callable[[Codes], str],
         models: Mapping[Fit, Meat],
     ) -> None:
@@ -67,9 +66,8 @@ class Meats:
 
     def update(self, batch: pa.RecordBatch, codes: Codes, _groups: int) -> None:
         """Add the rows of ``batch``, all of one party, to the models that they are in."""
-        for start in range(0, batch.num_rows, _CHUNK_ROWS):
-            part, own = batch.slice(start, _CHUNK_ROWS), codes[start : start + _CHUNK_ROWS]
-            rows, party = self._rows(part, own), self._party(own)
+        for rows in self._rows(batch, codes):
+            party = self._party(codes)
             for fit, model in self._models.items():
                 if party in fit.owners:
                     self.of[fit] += model.middle(rows)

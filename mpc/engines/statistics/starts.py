@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mpc.engines.statistics.fits import Fit
 from mpc.engines.statistics.likelihoods import Likelihood, NegativeBinomial, Poisson
-from mpc.engines.statistics.newton import CHUNK_ROWS, Climb, Place, Rows, newton_step
+from mpc.engines.statistics.newton import Climb, Place, Rows, newton_step
 from mpc.engines.statistics.passes import Codes
 
 Floats = npt.NDArray[np.float64]
@@ -50,9 +50,7 @@ class Starts:
 
     def update(self, batch: pa.RecordBatch, codes: Codes, _groups: int) -> None:
         """Add the rows of ``batch``, all of one party."""
-        for start in range(0, batch.num_rows, CHUNK_ROWS):
-            part, own = batch.slice(start, CHUNK_ROWS), codes[start : start + CHUNK_ROWS]
-            x, y, offset = self._rows(part, own)
+        for x, y, offset in self._rows(batch, codes):
             eta, point = self._likelihood.start(y)
             target = point.curvature * (eta - offset) + point.gradient
             with np.errstate(over="ignore"):
@@ -61,7 +59,7 @@ class Starts:
                     self._likelihood.constant(y), self._likelihood.saturated(y),
                 ]  # fmt: skip
             hessian = x.T @ (x * point.curvature[:, None])
-            self._sums(self._party(own)).add(PartySums(hessian, x.T @ target, np.array(plain, np.float64)))
+            self._sums(self._party(codes)).add(PartySums(hessian, x.T @ target, np.array(plain, np.float64)))
 
     def merge(self, other: "Starts") -> None:
         """Add party by party."""
