@@ -81,6 +81,33 @@ def between_edges(frame: "DataFrame") -> Found:
     }
 
 
+def odds(frame: "DataFrame") -> Found:
+    """Return an odds ratio and a relative risk by statsmodels."""
+    import pandas as pd  # noqa: PLC0415 - only their side pays for it
+    from statsmodels.stats.contingency_tables import Table2x2  # noqa: PLC0415 - likewise
+
+    counts = pd.crosstab(frame["g"] != "a", ~frame["event"].astype(bool))
+    table = Table2x2(counts.to_numpy())
+    return {"odds_ratio": float(table.oddsratio), "relative_risk": float(table.riskratio)}
+
+
+def gini(frame: "DataFrame") -> Found:
+    """Return Gini's index of shares by numpy."""
+    values = np.sort(frame["w"].to_numpy())
+    places = np.arange(1, len(values) + 1)
+    return {"": float((2 * places - len(values) - 1) @ values / (len(values) * values.sum()))}
+
+
+def weighted_rates(frame: "DataFrame") -> Found:
+    """Return directly standardised rates by pandas."""
+    sums = frame.groupby(["event", "g"], observed=True)[["n", "w"]].sum()
+    rates = (sums["n"] / sums["w"]).unstack()  # noqa: PD010 - groups become columns
+    weights = np.array(STANDARD, np.float64)
+    return {str(by): float(rate @ weights / weights.sum() * 1000) for by, rate in rates.iterrows()}
+
+
+STANDARD = ("4", "3", "2", "1")
+
 CASES: Mapping[str, Plain] = {
     "summary": (
         "summary", {"columns": ("y", "x1"), "by": ("g",)}, ("y", "x1", "g"), "summary", "y_sd",
@@ -93,6 +120,27 @@ CASES: Mapping[str, Plain] = {
     "histogram": ("histogram", {"column": ("y",), "edges": EDGES}, ("y",), "histogram", "n", between_edges),
     "crosstab": (
         "crosstab", {"row": ("g",), "column": ("event",)}, ("g", "event"), "chi_square", "chi_square", independence,
+    ),
+    "missing": (
+        "missing", {"columns": ("y", "n"), "by": ("g",)}, ("y", "n", "g"), "missing", "present",
+        lambda frame: {
+            f"{group} {name}": float(count)
+            for name, each in frame.groupby("g")[["y", "n"]].count().items() for group, count in each.items()
+        },
+    ),
+    "concentration": ("concentration", {"column": ("w",)}, ("w",), "concentration", "gini", gini),
+    "standardised_rates": (
+        "standardised_rates",
+        {
+            "events": ("n",), "exposure": ("w",), "strata": ("g",), "standard": STANDARD, "by": ("event",),
+            "per": ("1000",), "confidence": ("0.95",),
+        },
+        ("n", "w", "g", "event"), "standardised_rates", "rate", weighted_rates,
+    ),
+    "risk": (
+        "risk",
+        {"exposure": ("g",), "exposed": ("a",), "outcome": ("event",), "event": ("true",), "confidence": ("0.95",)},
+        ("g", "event"), "comparison", "estimate", odds,
     ),
     "t_test": ("t_test", {**PAIR, "confidence": ("0.95",)}, ("y", "g"), "t_test", "t", welch),
     "anova": ("anova", {"column": ("y",), "by": ("g",)}, ("y", "g"), "anova", "f", variance),

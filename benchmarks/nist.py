@@ -15,6 +15,7 @@ sys.modules["tests"] = types.ModuleType("tests")
 sys.modules["tests"].__path__ = [str(ROOT / "tests")]
 
 import numpy as np  # noqa: E402
+import page  # noqa: E402
 import pandas as pd  # noqa: E402
 import statsmodels.formula.api as smf  # noqa: E402
 from statsmodels.stats.anova import anova_lm  # noqa: E402
@@ -25,8 +26,6 @@ from tests.statistics.nist.digits import lre  # noqa: E402
 from tests.statistics.test_nist_linear import linear_digits, statsmodels_digits  # noqa: E402
 from tests.statistics.test_nist_means import analysis_digits, univariate_digits  # noqa: E402
 
-PAGE = ROOT / "docs" / "numerics.md"
-BEGIN, END = "<!-- made by `make nist` -->", "<!-- end -->"
 OWNERS = ("north", "south", "west")
 
 Digits = dict[str, float]
@@ -74,13 +73,10 @@ def lines() -> Iterator[str]:
 def main() -> None:
     """Write the table into the page."""
     warnings.simplefilter("ignore")
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
     table = list(lines())
-    PAGE.write_text(f"{before}{BEGIN}\n{chr(10).join(table)}\n{END}{after}", encoding="utf-8")
+    page.put("nist", table)
     ours = [float(line.split("|")[5]) for line in table[2:]]
-    print(f"{len(ours)} certified values; the worst has {min(ours)} digits; written to {PAGE.relative_to(ROOT)}")
+    print(f"{len(ours)} certified values; the worst has {min(ours)} digits; written to {page.PAGE.relative_to(ROOT)}")
 
 
 main()
