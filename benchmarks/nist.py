@@ -14,17 +14,16 @@ ROOT = Path(__file__).parents[1]
 sys.modules["tests"] = types.ModuleType("tests")
 sys.modules["tests"].__path__ = [str(ROOT / "tests")]
 
-import numpy as np  # noqa: E402
 import page  # noqa: E402
-import pandas as pd  # noqa: E402
-import statsmodels.formula.api as smf  # noqa: E402
-from statsmodels.stats.anova import anova_lm  # noqa: E402
-from statsmodels.stats.weightstats import DescrStatsW  # noqa: E402
 
 from tests.statistics.nist import analysis, linear, univariate  # noqa: E402
-from tests.statistics.nist.digits import lre  # noqa: E402
 from tests.statistics.test_nist_linear import linear_digits, statsmodels_digits  # noqa: E402
-from tests.statistics.test_nist_means import analysis_digits, univariate_digits  # noqa: E402
+from tests.statistics.test_nist_means import (  # noqa: E402
+    analysis_digits,
+    anova_statsmodels,
+    univariate_digits,
+    univariate_statsmodels,
+)
 
 OWNERS = ("north", "south", "west")
 
@@ -39,26 +38,6 @@ def sets() -> Iterator[tuple[str, str, str, Digits, Digits]]:
         yield "analysis of variance", each.name, each.difficulty, analysis_digits(each, OWNERS), anova_statsmodels(each)
     for each in linear.SETS:
         yield "regression", each.name, each.difficulty, linear_digits(each, OWNERS), statsmodels_digits(each)
-
-
-def univariate_statsmodels(each: univariate.UnivariateSet) -> Digits:
-    """Return statsmodels' digits of a mean and a standard deviation."""
-    described = DescrStatsW([float(value) for value in each.data()], ddof=1)
-    return {"mean": lre(float(described.mean), each.mean), "standard deviation": lre(described.std, each.deviation)}
-
-
-def anova_statsmodels(each: analysis.AnalysisSet) -> Digits:
-    """Return statsmodels' digits of a one-way analysis of variance."""
-    frame = pd.DataFrame(each.data, columns=["level", "value"]).astype({"value": float})
-    fitted = smf.ols("value ~ C(level)", frame).fit()
-    table = anova_lm(fitted)
-    found = {
-        "between sum of squares": table["sum_sq"].iloc[0], "between mean square": table["mean_sq"].iloc[0],
-        "f": table["F"].iloc[0], "within sum of squares": table["sum_sq"].iloc[1],
-        "within mean square": table["mean_sq"].iloc[1], "r_squared": fitted.rsquared,
-        "residual_sd": np.sqrt(fitted.scale),
-    }  # fmt: skip
-    return {name: lre(float(value), each.certified[name]) for name, value in found.items()}
 
 
 def lines() -> Iterator[str]:

@@ -5,8 +5,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
+import statsmodels.formula.api as smf
+from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.weightstats import DescrStatsW
 
 from mpc.engines.statistics import run_statistics
 from mpc.questions.statistics import check_statistics
@@ -68,6 +73,26 @@ def analysis_digits(each: analysis.AnalysisSet, owners: Sequence[str]) -> dict[s
     return {name: lre(value, each.certified[name]) for name, value in found.items()}
 
 
+def univariate_statsmodels(each: univariate.UnivariateSet) -> dict[str, float]:
+    """Return statsmodels' digits of a mean and a standard deviation."""
+    described = DescrStatsW([float(value) for value in each.data()], ddof=1)
+    return {"mean": lre(float(described.mean), each.mean), "standard deviation": lre(described.std, each.deviation)}
+
+
+def anova_statsmodels(each: analysis.AnalysisSet) -> dict[str, float]:
+    """Return statsmodels' digits of a one-way analysis of variance."""
+    frame = pd.DataFrame(each.data, columns=["level", "value"]).astype({"value": float})
+    fitted = smf.ols("value ~ C(level)", frame).fit()
+    table = anova_lm(fitted)
+    found = {
+        "between sum of squares": table["sum_sq"].iloc[0], "between mean square": table["mean_sq"].iloc[0],
+        "f": table["F"].iloc[0], "within sum of squares": table["sum_sq"].iloc[1],
+        "within mean square": table["mean_sq"].iloc[1], "r_squared": fitted.rsquared,
+        "residual_sd": np.sqrt(fitted.scale),
+    }  # fmt: skip
+    return {name: lre(float(value), each.certified[name]) for name, value in found.items()}
+
+
 @pytest.mark.parametrize("each", univariate.SETS, ids=lambda each: each.name)
 @pytest.mark.parametrize("parties", [1, 7])
 def test_univariate(each: univariate.UnivariateSet, parties: int) -> None:
@@ -80,6 +105,22 @@ def test_univariate(each: univariate.UnivariateSet, parties: int) -> None:
 def test_analysis_of_variance(name: str, parties: int) -> None:
     found = analysis_digits(analysis.read(name), [f"party_{i}" for i in range(parties)])
     assert min(found.values()) >= 13, found
+
+
+@pytest.mark.parametrize("parties", [1, 3, 7])
+@pytest.mark.parametrize("each", univariate.SETS, ids=lambda each: each.name)
+def test_means_have_never_less_than_statsmodels(each: univariate.UnivariateSet, parties: int) -> None:
+    found, theirs = univariate_digits(each, [f"party_{i}" for i in range(parties)]), univariate_statsmodels(each)
+    assert {name: (found[name], digits) for name, digits in theirs.items() if found[name] < digits} == {}
+
+
+@pytest.mark.parametrize("parties", [1, 3, 7])
+@pytest.mark.parametrize("name", analysis.NAMES)
+def test_analyses_have_never_less_than_statsmodels(name: str, parties: int) -> None:
+    each = analysis.read(name)
+    found, theirs = analysis_digits(each, [f"party_{i}" for i in range(parties)]), anova_statsmodels(each)
+    assert theirs.keys() == found.keys()
+    assert {value: (found[value], digits) for value, digits in theirs.items() if found[value] < digits} == {}
 
 
 def test_there_are_twenty_sets() -> None:

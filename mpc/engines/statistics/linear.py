@@ -176,7 +176,7 @@ class Linear:
         for part, rows in self._design.chunks(batch, codes):
             rows[:, -1] = centre.apply(responses[part])
             if roots is not None:
-                rows *= roots[part, None]
+                np.multiply(rows, roots[part, None], out=rows)
             yield rows
 
     def _shown(self) -> Pass | RawResult:

@@ -4,6 +4,9 @@ Welford's update in Chan, Golub and LeVeque's pairwise form (1983), with the mea
 ``origin + shift``: of numbers such as 1e9 + noise, one double holds the mean to no better than 1e-7, and squared
 deviations taken from such a mean are as wrong. Differences of origins are exact where it matters, so merges keep
 relative 1e-12 whatever the order and the splits.
+
+Deviations are taken from a number of few bits near the mean: those of whole numbers of ordinary size are then exact,
+and so are their squares and the sums of these.
 """
 
 import numpy as np
@@ -11,6 +14,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
+
+_ORIGIN_BITS = 8
+"""An origin is this many bits finer than the range of the values."""
 
 
 class Moments:
@@ -73,10 +79,20 @@ def _moments(values: Floats, codes: Codes, slots: int) -> Moments:
     found = Moments(slots)
     found.count = np.bincount(codes, minlength=slots).astype(np.int64)
     divisor = np.maximum(found.count, 1)
-    found.origin = np.bincount(codes, values, minlength=slots) / divisor
+    found.origin = _near(np.bincount(codes, values, minlength=slots) / divisor, values)
     deviations = values - found.origin[codes]
     surplus = np.bincount(codes, deviations, minlength=slots)
     found.shift = surplus / divisor
     squares = np.bincount(codes, deviations * deviations, minlength=slots)
     found.squares = np.maximum(squares - surplus * found.shift, 0.0)
     return found
+
+
+def _near(means: Floats, values: Floats) -> Floats:
+    """Return ``means`` rounded to few bits beside the range of ``values``; as they are if there is no such range."""
+    width = values.max(initial=-np.inf) - values.min(initial=np.inf)
+    if not (np.isfinite(width) and width > 0):
+        return means
+    step = np.ldexp(1.0, int(np.frexp(width)[1]) - _ORIGIN_BITS)
+    near = np.rint(means / step) * step
+    return np.where(np.isfinite(near), near, means)
