@@ -21,15 +21,15 @@ class CoMoments:
         self.products: Floats = np.zeros((0, columns, columns))
 
     def add(self, values: Floats, codes: Codes, slots: int) -> None:
-        """Add each row of ``values``, of shape (rows, columns), to the slot that its code names."""
+        """Add each row of ``values``, of shape (columns, rows), to the slot that its code names."""
         self._grow(slots)
-        order = np.argsort(codes, kind="stable")
-        values, codes = values[order], codes[order]
-        touched = np.unique(codes)
-        ends = np.searchsorted(codes, touched, side="right")
-        starts = np.searchsorted(codes, touched)
-        for slot, start, end in zip(touched.tolist(), starts.tolist(), ends.tolist(), strict=True):
-            self._join(slot, *_of(values[start:end]))
+        counts = np.bincount(codes)
+        touched = np.flatnonzero(counts)
+        if len(touched) > 1:
+            values = values[:, np.argsort(codes, kind="stable")]
+        ends = np.cumsum(counts[touched]).tolist()
+        for slot, start, end in zip(touched.tolist(), [0, *ends], ends, strict=False):
+            self._join(slot, *_of(values[:, start:end]))
 
     def merge(self, other: "CoMoments") -> None:
         """Add slot by slot."""
@@ -56,10 +56,10 @@ class CoMoments:
 
 
 def _of(values: Floats) -> tuple[int, Floats, Floats, Floats]:
-    count = len(values)
-    origin = values.mean(axis=0)
-    deviations = values - origin
-    surplus = deviations.sum(axis=0)
+    count = values.shape[1]
+    origin = values.mean(axis=1)
+    deviations = values - origin[:, None]
+    surplus = deviations.sum(axis=1)
     shift = surplus / count
-    products = deviations.T @ deviations - np.outer(surplus, shift)
+    products = deviations @ deviations.T - np.outer(surplus, shift)
     return count, origin, shift, products

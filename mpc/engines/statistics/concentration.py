@@ -35,7 +35,8 @@ class _Totals:
         """Add the values of the batch, which are one party's, to their subjects' totals."""
         values, _ = self._numbers.read(batch)
         party = self._owners.index(batch.column(PARTY)[0].as_py()) if batch.num_rows else 0
-        columns = {"group": codes, "party": np.full(len(codes), party, np.int64), "value": values}
+        # Short numbers, as these rows stay: a million groups at most, and parties of one contract.
+        columns = {"group": codes.astype(np.int32), "party": np.full(len(codes), party, np.int16), "value": values}
         if not self._by_rows:
             columns["subject"] = normalised(batch.column(self._subject.column), self._subject.normalisation)
         self._add(pa.table(columns))
@@ -141,13 +142,14 @@ def _by_group(totals: pa.Table, units: Sequence[str], size: int) -> list[Floats]
         totals = totals.group_by(list(units), use_threads=False).aggregate([("value", "sum")])
     values = np.asarray(totals.column("value_sum" if units else "value"), np.float64)
     codes = np.asarray(totals.column("group"), np.int64)
+    found = np.split(values[np.argsort(codes, kind="stable")], np.cumsum(np.bincount(codes, minlength=size))[:-1])
     # By value within the group: sums then depend on the values alone, not on the order that they came in.
-    order = np.lexsort((values, codes))
-    ends = np.searchsorted(codes[order], np.arange(size + 1))
-    return [values[order[ends[group] : ends[group + 1]]] for group in range(size)]
+    for own in found:
+        own.sort()
+    return found
 
 
 def _largest(unit: str, each: Sequence[Floats]) -> Largest:
-    top: npt.NDArray[np.float64] = np.array([[0.0, 0.0, *values][-2:] for values in each]).reshape(-1, 2)
+    top: npt.NDArray[np.float64] = np.array([[0.0, 0.0, *values[-2:]][-2:] for values in each]).reshape(-1, 2)
     total = np.array([values.sum() for values in each])
     return Largest("subject" if unit == "subject" else "party", total, first=top[:, 1], second=top[:, 0])

@@ -49,10 +49,10 @@ class _Products:
 
     def update(self, batch: pa.RecordBatch, codes: Codes, groups: int) -> None:
         """Add the rows of the batch."""
-        values = np.stack([numbers.read(batch)[0] for numbers in self._columns], axis=1)
+        values = [numbers.read(batch)[0] for numbers in self._columns]
         if self._ranks is not None:
-            values = np.stack([_ranked(values[:, i], codes, each) for i, each in enumerate(self._ranks)], axis=1)
-        self.comoments.add(values, codes, groups)
+            values = [_ranked(own, codes, each) for own, each in zip(values, self._ranks, strict=True)]
+        self.comoments.add(np.stack(values), codes, groups)
 
     def merge(self, other: "_Products") -> None:
         """Add group by group."""

@@ -14,7 +14,7 @@ from mpc.table.schema import Dataset
 
 Floats = npt.NDArray[np.float64]
 
-CHUNK_ROWS = 1 << 14
+CHUNK_ROWS = 1 << 13
 """Rows of a design that are made at a time: few enough to stay in a cache until they are used."""
 Codes = npt.NDArray[np.int64]
 

@@ -77,8 +77,11 @@ def u_score(statistic: float, numbers: Floats, sizes: Codes) -> float:
 
 def alike(first: tuple[Floats, Codes], second: tuple[Floats, Codes]) -> tuple[Codes, Codes, Codes]:
     """Return the counts of both over the distinct values of either, ascending, and their sums."""
-    values = np.union1d(first[0], second[0])
-    counts = np.zeros((2, len(values)), np.int64)
-    for side, (own, many) in enumerate((first, second)):
-        counts[side, np.searchsorted(values, own)] = many
+    values = np.concatenate([first[0], second[0]])
+    order = np.argsort(values, kind="stable")  # two ascending runs: they are merged, not sorted
+    values = values[order]
+    places = np.cumsum(np.concatenate([[False], values[1:] != values[:-1]])[: len(values)])
+    counts = np.zeros((2, int(places[-1]) + 1 if len(places) else 0), np.int64)
+    is_first = order < len(first[0])
+    counts[0, places[is_first]], counts[1, places[~is_first]] = first[1], second[1]
     return counts[0], counts[1], counts.sum(axis=0)

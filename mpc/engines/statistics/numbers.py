@@ -47,6 +47,11 @@ class Numbers:
             values = np.asarray(numbers.fill_null(0.0) if column.null_count else numbers, np.float64)
         return np.where(present, values, 0.0) if column.null_count else values, present
 
+    def known(self, batch: pa.RecordBatch, codes: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """Return the values that ``batch`` has, and the codes of their rows."""
+        values, present = self.read(batch)
+        return (values[present], codes[present]) if batch.column(self.name).null_count else (values, codes)
+
     def shown(self, values: Floats, power: int = 1) -> Floats:
         """Return multiples of the unit to the ``power`` as plain numbers."""
         return values / 10.0 ** (self.scale * power) if self.scale else values

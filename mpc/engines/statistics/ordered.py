@@ -9,20 +9,25 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mpc.engines.statistics.numbers import Floats, Numbers
+from mpc.engines.statistics.numbers import Floats, Mask, Numbers
 
 Codes = npt.NDArray[np.int64]
 Images = npt.NDArray[np.uint64]
 
-_SIGN = np.uint64(1 << 63)
+_SIGN_PLACE = 63
+_SIGN = np.uint64(1 << _SIGN_PLACE)
 _PENDING_VALUES = 1 << 20
 _RADIX_BITS = 16  # numpy sorts whole numbers of so many bits digit by digit
 
 
 def image(values: Floats) -> Images:
     """Return 64-bit numbers in the order of ``values``, equal for equal ones (both zeros are one value)."""
-    bits = (values + 0.0).view(np.uint64)
-    return np.where(bits & _SIGN, ~bits, bits | _SIGN)
+    bits = (values + 0.0).view(np.int64)
+    # All bits of a negative number are turned around, of others only the sign's.
+    turned: Images = (bits >> _SIGN_PLACE).view(np.uint64)
+    turned |= _SIGN
+    turned ^= bits.view(np.uint64)
+    return turned
 
 
 def value(images: Images) -> Floats:
@@ -35,58 +40,110 @@ class OrderedCounts:
 
     def __init__(self, numbers: Numbers) -> None:
         self._numbers = numbers
-        self._parts: list[tuple[Codes, Floats, Codes]] = []
+        self._of: dict[int, _Values] = {}
         self._pending = 0
 
     def update(self, batch: pa.RecordBatch, codes: Codes, _groups: int) -> None:
         """Add the values of ``batch``."""
-        values, present = self._numbers.read(batch)
-        codes, values = codes[present], values[present]
-        self._add(*_distinct(codes, values, np.ones(len(codes), np.int64)))
+        values, codes = self._numbers.known(batch, codes)
+        for group, own in _apart(values, codes):
+            self._group(group).add(own)
+        self._pending += len(values)
+        if self._pending > max(_PENDING_VALUES, sum(each.kept for each in self._of.values())):
+            for each in self._of.values():
+                each.settle()
+            self._pending = 0
 
     def merge(self, other: "OrderedCounts") -> None:
         """Add value by value."""
-        self._add(*other.distinct())
-
-    def distinct(self) -> tuple[Codes, Floats, Codes]:
-        """Return group, value and count of every distinct pair, ascending by group, then by value."""
-        if not self._parts:
-            return np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
-        if len(self._parts) > 1:
-            self._parts = [_distinct(*(np.concatenate(each) for each in zip(*self._parts, strict=True)))]
-        return self._parts[0]
+        for group, values in other._of.items():  # noqa: SLF001 - of the same class
+            self._group(group).merge(values)
 
     def by_group(self, groups: int) -> Iterator[tuple[Floats, Codes]]:
         """Yield values and counts of each of ``groups``, in their order."""
-        codes, values, counts = self.distinct()
-        ends = np.searchsorted(codes, np.arange(groups + 1))
         for group in range(groups):
-            part = slice(ends[group], ends[group + 1])
-            yield values[part], counts[part]
+            yield self._of.get(group, _Values()).distinct()
 
-    def _add(self, codes: Codes, values: Floats, counts: Codes) -> None:
-        self._parts.append((codes, values, counts))
-        self._pending += len(codes)
-        if self._pending > max(_PENDING_VALUES, len(self._parts[0][0])):
-            self.distinct()
-            self._pending = 0
+    def _group(self, group: int) -> "_Values":
+        if group not in self._of:
+            self._of[group] = _Values()
+        return self._of[group]
 
 
-def _distinct(codes: Codes, values: Floats, counts: Codes) -> tuple[Codes, Floats, Codes]:
-    if len(codes) == 0:
-        return codes, values, counts
-    order = _in_order(codes, values)
-    codes, values, counts = codes[order], values[order] + 0.0, counts[order]
-    first = np.flatnonzero(np.concatenate([[True], (codes[1:] != codes[:-1]) | (values[1:] != values[:-1])]))
-    return codes[first], values[first], np.add.reduceat(counts, first)
+class _Values:
+    """Sorted values of one group. Each is kept once with its count where that is less than to repeat it, else not."""
+
+    def __init__(self) -> None:
+        self._values: Floats = np.zeros(0)
+        self._counts: Codes | None = None
+        self._pending: list[Floats] = []
+
+    @property
+    def kept(self) -> int:
+        """How many values are kept in order."""
+        return len(self._values)
+
+    def add(self, values: Floats) -> None:
+        """Add values in any order; they wait for ``settle``. Both zeros are one value."""
+        self._pending.append(values + 0.0)
+
+    def merge(self, other: "_Values") -> None:
+        """Add what another part of the rows has."""
+        other.settle()
+        if other._counts is None:  # noqa: SLF001 - of the same class
+            self._pending.append(other._values)  # noqa: SLF001 - likewise
+        else:
+            self._join(*other.distinct())
+
+    def settle(self) -> None:
+        """Put what was added into its order."""
+        if not self._pending:
+            return
+        pending, self._pending = self._pending, []
+        if self._counts is not None:
+            self._join(*_runs(np.sort(np.concatenate(pending))))
+            return
+        self._values = np.concatenate([self._values, *pending])
+        self._values.sort()
+        if 2 * np.count_nonzero(_begins(self._values)) <= len(self._values):
+            self._values, self._counts = _runs(self._values)
+
+    def distinct(self) -> tuple[Floats, Codes]:
+        """Return every value once, ascending, and how often it is there."""
+        self.settle()
+        return _runs(self._values) if self._counts is None else (self._values, self._counts)
+
+    def _join(self, values: Floats, counts: Codes) -> None:
+        own, many = self.distinct()
+        values, counts = np.concatenate([own, values]), np.concatenate([many, counts])
+        order = np.argsort(values, kind="stable")  # two ascending runs: they are merged, not sorted
+        first = np.flatnonzero(_begins(values[order]))
+        self._values, self._counts = values[order[first]], np.add.reduceat(counts[order], first)
 
 
-def _in_order(codes: Codes, values: Floats) -> Codes:
-    """Return the order by group, then by value."""
-    if int(codes.max()) >> _RADIX_BITS:
-        return np.lexsort((values, codes))
-    order = np.argsort(values)
-    return np.asarray(order[np.argsort(codes[order].astype(np.uint16), kind="stable")], np.int64)
+def _apart(values: Floats, codes: Codes) -> Iterator[tuple[int, Floats]]:
+    """Yield each group that has rows, and their values."""
+    counts = np.bincount(codes)
+    touched = np.flatnonzero(counts)
+    if len(touched) > 1:
+        short = codes.astype(np.uint16) if len(counts) <= 1 << _RADIX_BITS else codes
+        values = values[np.argsort(short, kind="stable")]
+    ends = np.cumsum(counts[touched]).tolist()
+    for group, start, end in zip(touched.tolist(), [0, *ends], ends, strict=False):
+        yield group, values[start:end]
+
+
+def _begins(values: Floats) -> Mask:
+    """Return where an ascending value differs from the one before it."""
+    begins = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=begins[1:])
+    return begins
+
+
+def _runs(values: Floats) -> tuple[Floats, Codes]:
+    """Return ascending values once each, and how often they are repeated."""
+    first = np.flatnonzero(_begins(values))
+    return values[first], np.diff(first, append=len(values))
 
 
 def midranks(counts: Codes) -> Floats:

@@ -26,6 +26,9 @@ COUNTERS_MAX = 1 << 23
 
 _IMAGE_BITS = 64
 
+_LOOKED_UP_MAX = 1 << 18
+"""Codes below are looked up in a table, which is of 2 MiB at most; others are searched for."""
+
 _SPARSE = 16
 """How many counters a value there may be before only those that are touched are added to."""
 
@@ -33,11 +36,11 @@ _SPARSE = 16
 class Digits:
     """Counts of one digit, for each slot that a wanted value may still lie in.
 
-    ``known`` are, for each digit that is known, the sorted codes ``slot << bits | digit`` that go on; their places are
-    the slots of the next digit. Slots of the first digit are the groups.
+    ``known`` are, for each digit that is known, the codes ``slot << bits | digit`` that go on. Slots of the first digit
+    are the groups.
     """
 
-    def __init__(self, numbers: tuple[Numbers, ...], bits: int, known: dict[str, list[Codes]]) -> None:
+    def __init__(self, numbers: tuple[Numbers, ...], bits: int, known: dict[str, list["GoingOn"]]) -> None:
         self._numbers = numbers
         self._bits = bits
         self._known = known
@@ -46,12 +49,13 @@ class Digits:
     def update(self, batch: pa.RecordBatch, codes: Codes, groups: int) -> None:
         """Count the next digit of every value whose known digits are wanted."""
         for numbers in self._numbers:
-            values, present = numbers.read(batch)
-            slots, images = codes[present], image(values[present])
+            values, slots = numbers.known(batch, codes)
+            images = image(values)
             known = self._known[numbers.name]
             for place, wanted in enumerate(known):
-                slots, images = _going_on(slots, images, wanted, place, self._bits)
-            size = len(known[-1]) if known else groups
+                slots, goes_on = wanted.slots(slots << self._bits | _digit(images, place, self._bits))
+                images = images[goes_on]
+            size = len(known[-1].codes) if known else groups
             self._add(numbers.name, slots << self._bits | _digit(images, len(known), self._bits), size << self._bits)
 
     def merge(self, other: "Digits") -> None:
@@ -79,12 +83,25 @@ def _digit(images: Images, place: int, bits: int) -> Codes:
     return (images >> shift & np.uint64((1 << bits) - 1)).astype(np.int64)
 
 
-def _going_on(slots: Codes, images: Images, wanted: Codes, place: int, bits: int) -> tuple[Codes, Images]:
-    """Return the next slots of the values that go on, and those values' images."""
-    codes = slots << bits | _digit(images, place, bits)
-    found = np.minimum(np.searchsorted(wanted, codes), max(len(wanted) - 1, 0))
-    goes_on = wanted[found] == codes if len(wanted) else np.zeros(len(codes), np.bool_)
-    return found[goes_on], images[goes_on]
+class GoingOn:
+    """The sorted codes of one digit that go on; their places are the slots of the next digit."""
+
+    def __init__(self, codes: Codes) -> None:
+        self.codes = codes
+        self._places: Codes | None = None
+        if len(codes) and codes[-1] < _LOOKED_UP_MAX:
+            self._places = np.full(int(codes[-1]) + 2, -1)
+            self._places[codes] = np.arange(len(codes))
+
+    def slots(self, codes: Codes) -> tuple[Codes, npt.NDArray[np.bool_]]:
+        """Return the next slots of the values that go on, and which of ``codes`` theirs are."""
+        if self._places is not None:
+            found = self._places[np.minimum(codes, len(self._places) - 1)]
+            goes_on = found >= 0
+        else:
+            found = np.minimum(np.searchsorted(self.codes, codes), max(len(self.codes) - 1, 0))
+            goes_on = self.codes[found] == codes if len(self.codes) else np.zeros(len(codes), np.bool_)
+        return found[goes_on], goes_on
 
 
 def _grown(counts: Codes, size: int) -> Codes:
@@ -130,7 +147,7 @@ class Quantiles:
         kinds = [column.type for column in map(checked.dataset.column, self._by) if column is not None]
         # Groups that the contract declares are few: 4 passes. Groups as they come may be many: 8, of small digits.
         self._bits = 16 if all(kind in DECLARED for kind in kinds) else 8
-        self._known: dict[str, list[Codes]] = {each.name: [] for each in self._numbers}
+        self._known: dict[str, list[GoingOn]] = {each.name: [] for each in self._numbers}
         self._sought: dict[str, Selection] = {}
         self._sizes: dict[str, Codes] = {}
         self._found: dict[str, Floats] = {}
@@ -151,7 +168,7 @@ class Quantiles:
             if not known:
                 self._sizes[name] = counts.reshape(-1, 1 << self._bits).sum(axis=1)
                 self._sought[name] = self._wanted(self._sizes[name])
-            known.append(self._sought[name].descend(counts, self._bits))
+            known.append(GoingOn(self._sought[name].descend(counts, self._bits)))
         if len(next(iter(self._known.values()))) * self._bits < _IMAGE_BITS:
             return self.first()
         self._found = {each.name: self._quantiles(each.name, groups) for each in self._numbers}
@@ -237,8 +254,10 @@ class _Position:
         values, _ = self._numbers.read(batch)
         position = np.zeros(len(codes), np.int64)
         for thresholds in self._thresholds.T:
-            threshold = thresholds[codes]
-            position += (values > threshold).astype(np.int64) + (values >= threshold)
+            # Of one group, all values are held against the same number.
+            threshold = thresholds[codes] if len(thresholds) > 1 else thresholds
+            position += values > threshold
+            position += values >= threshold
         return position
 
 

@@ -23,11 +23,7 @@ class GroupMoments:
     def update(self, batch: pa.RecordBatch, codes: npt.NDArray[np.int64], groups: int) -> None:
         """Add the values of every column to the slots of their rows."""
         for numbers in self._columns:
-            values, present = numbers.read(batch)
-            if not present.all():
-                self.columns[numbers.name].add(values[present], codes[present], groups)
-            else:
-                self.columns[numbers.name].add(values, codes, groups)
+            self.columns[numbers.name].add(*numbers.known(batch, codes), groups)
 
     def merge(self, other: "GroupMoments") -> None:
         """Add column by column."""

@@ -73,7 +73,7 @@ def test_comoments_against_exact_arithmetic(seed: int, count: int, offset: float
     parts = []
     for piece in pieces(count, seed):
         part = CoMoments(2)
-        part.add(values[piece], codes[piece], GROUPS)
+        part.add(values[piece].T, codes[piece], GROUPS)
         parts.append(part)
     found = merged(parts, np.random.default_rng(seed))
     for group in range(GROUPS):
@@ -85,11 +85,15 @@ def test_comoments_against_exact_arithmetic(seed: int, count: int, offset: float
             assert found.products[group] == pytest.approx(np.array(exact, float), rel=1e-12, abs=1e-12 * scale)
 
 
+def _values_and_counts(part: OrderedCounts) -> list[list[list[float]]]:
+    return [[values.tolist(), counts.tolist()] for values, counts in part.by_group(GROUPS)]
+
+
 @pytest.mark.parametrize(
     ("start", "told"),
     [
         (GroupRows, lambda part: part.counts.tolist()),
-        (lambda: OrderedCounts(Numbers("x")), lambda part: [each.tolist() for each in part.distinct()]),
+        (lambda: OrderedCounts(Numbers("x")), _values_and_counts),
         (lambda: Digits((Numbers("x"),), 8, {"x": []}), lambda part: part.counts["x"].tolist()),
     ],
 )
@@ -108,3 +112,18 @@ def test_what_is_counted_is_the_same_to_the_bit(
         part.update(batch(values[piece]), codes[piece], GROUPS)
         parts.append(part)
     assert told(merged(parts, np.random.default_rng(seed))) == told(whole)
+
+
+def test_values_that_repeat_are_kept_once_however_many_rows_come() -> None:
+    draw = np.random.default_rng(5)
+    values = np.floor(draw.normal(0, 200, 3_000_000))
+    values[::7] = draw.normal(0, 200, len(values[::7]))
+    values[::11] = -0.0
+    halves = OrderedCounts(Numbers("x")), OrderedCounts(Numbers("x"))
+    for i, piece in enumerate(np.array_split(values, 30)):
+        halves[i % 2].update(pa.record_batch({"x": piece}), np.zeros(len(piece), np.int64), 1)
+    halves[0].merge(halves[1])
+    ((found, counts),) = halves[0].by_group(1)
+    exact, many = np.unique(values + 0.0, return_counts=True)
+    assert (found == exact).all()
+    assert (counts == many).all()
