@@ -1,6 +1,6 @@
 """The rows of ``benchmarks/methods.py``: drawn, written as Arrow streams of two parties, and read again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,15 @@ def drawn(rows: int, seed: int, columns: tuple[str, ...]) -> pa.RecordBatch:
     group = draw.integers(0, len(GROUPS), rows)
     signal = 0.3 * group + sum((0.1 * (values - values.mean()) for values in x.values()), np.zeros(rows))
     made: dict[str, Any] = {"pid": np.arange(rows) + seed * 10**9, **x, "g": np.array(GROUPS)[group]}
-    made["y"] = signal + draw.normal(0, 1, rows)
-    made["w"] = draw.uniform(0.5, 2.0, rows)
-    made["event"] = draw.random(rows) < 1 / (1 + np.exp(-signal))
-    made["n"] = draw.poisson(np.exp(np.clip(0.3 * signal, -4, 4)) * draw.gamma(2, 0.5, rows))
-    made["days"] = np.ceil(draw.exponential(600 * np.exp(-np.clip(0.2 * signal, -4, 4)))).clip(1, 3650).astype(int)
+    hazard, mean = np.exp(np.clip(0.2 * signal, -4, 4)), np.exp(np.clip(0.3 * signal, -4, 4))
+    outcomes: dict[str, Callable[[], Any]] = {
+        "y": lambda: signal + draw.normal(0, 1, rows),
+        "w": lambda: draw.uniform(0.5, 2.0, rows),
+        "event": lambda: draw.random(rows) < 1 / (1 + np.exp(-signal)),
+        "n": lambda: draw.poisson(mean * draw.gamma(2, 0.5, rows)),
+        "days": lambda: np.ceil(draw.exponential(600 / hazard)).clip(1, 3650).astype(int),
+    }
+    made |= {name: make() for name, make in outcomes.items() if name in columns}
     schema = arrow_schema(dataset(columns))
     return pa.record_batch([pa.array(made[field.name], field.type) for field in schema], schema=schema)
 

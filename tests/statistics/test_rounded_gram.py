@@ -78,7 +78,7 @@ def test_whole_numbers_lose_nothing(values: list[tuple[int, ...]], cut: int) -> 
     assert gram.matrix() == exact(rows)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e180, 1e-140])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e180, 1e-140, 1e-180])
 def test_what_doubles_cannot_square_is_not_sound(bad: float) -> None:
     columns = columns_of("normal", 1000)
     gram = RoundedGram(4, centred=False)

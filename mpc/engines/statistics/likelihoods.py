@@ -139,9 +139,11 @@ class NegativeBinomial(Poisson):
         """Return the likelihood with r = 1 / alpha, by the chain rule r' = -r where tau is meant."""
         mean, r = np.exp(eta), float(np.exp(-tau))
         both = r + mean
-        value = gammaln(y + r) - gammaln(r) - r * np.log1p(mean / r) + y * (eta - np.log(both))
-        by_r = digamma(y + r) - digamma(r) - np.log1p(mean / r) + (mean - y) / both
-        by_r_twice = polygamma(1, y + r) - polygamma(1, r) + mean / (r * both) - (mean - y) / both**2
+        gammas, once, twice = _gammas(y, r)
+        scaled = np.log1p(mean / r)
+        value = gammas - r * scaled + y * (eta - np.log(both))
+        by_r = once - scaled + (mean - y) / both
+        by_r_twice = twice + mean / (r * both) - (mean - y) / both**2
         first, second = -r * float(by_r.sum()), r * r * float(by_r_twice.sum()) + r * float(by_r.sum())
         return Point(
             float(value.sum()), (y - mean) * r / both, mean * r * (r + y) / both**2,
@@ -151,3 +153,17 @@ class NegativeBinomial(Poisson):
     def saturated(self, _y: Floats) -> float:
         """Return NaN: a deviance would depend on alpha."""
         return float("nan")
+
+
+def _gammas(y: Floats, r: float) -> tuple[Floats, Floats, Floats]:
+    """Return how far log gamma and its first two derivatives rise from ``r`` to each ``y + r``."""
+    if len(y) and y.max() < len(y) and (y == np.floor(y)).all():
+        # Counts repeat, and these functions cost more than all others together.
+        risen = _gammas_of(np.arange(y.max() + 1, dtype=np.float64) + r, r)
+        at = y.astype(np.int64)
+        return risen[0][at], risen[1][at], risen[2][at]
+    return _gammas_of(y + r, r)
+
+
+def _gammas_of(raised: Floats, r: float) -> tuple[Floats, Floats, Floats]:
+    return gammaln(raised) - gammaln(r), digamma(raised) - digamma(r), polygamma(1, raised) - polygamma(1, r)

@@ -38,8 +38,7 @@ class MannWhitney:
     def next(self, folded: Folded) -> RawResult:
         """Return both groups with their mean ranks, and the test of the first against the second."""
         pair = [folded.groups.index((each,)) for each in self._levels]
-        each = list(folded.accumulator.by_group(len(folded.groups)))
-        first, second, sizes = alike(each[pair[0]], each[pair[1]])
+        first, second, sizes = alike(*(folded.accumulator.of(group) for group in pair))
         numbers = np.array([first.sum(), second.sum()], np.float64)
         ranks = midranks(sizes)
         sums = np.array([(ranks * first).sum(), (ranks * second).sum()])

@@ -40,7 +40,7 @@ class OrderedCounts:
 
     def __init__(self, numbers: Numbers) -> None:
         self._numbers = numbers
-        self._of: dict[int, _Values] = {}
+        self._groups: dict[int, _Values] = {}
         self._pending = 0
 
     def update(self, batch: pa.RecordBatch, codes: Codes, _groups: int) -> None:
@@ -49,25 +49,29 @@ class OrderedCounts:
         for group, own in _apart(values, codes):
             self._group(group).add(own)
         self._pending += len(values)
-        if self._pending > max(_PENDING_VALUES, sum(each.kept for each in self._of.values())):
-            for each in self._of.values():
+        if self._pending > max(_PENDING_VALUES, sum(each.kept for each in self._groups.values())):
+            for each in self._groups.values():
                 each.settle()
             self._pending = 0
 
     def merge(self, other: "OrderedCounts") -> None:
         """Add value by value."""
-        for group, values in other._of.items():  # noqa: SLF001 - of the same class
+        for group, values in other._groups.items():  # noqa: SLF001 - of the same class
             self._group(group).merge(values)
 
     def by_group(self, groups: int) -> Iterator[tuple[Floats, Codes]]:
         """Yield values and counts of each of ``groups``, in their order."""
         for group in range(groups):
-            yield self._of.get(group, _Values()).distinct()
+            yield self.of(group)
+
+    def of(self, group: int) -> tuple[Floats, Codes]:
+        """Return the distinct values of one group, ascending, and their counts."""
+        return self._group(group).distinct()
 
     def _group(self, group: int) -> "_Values":
-        if group not in self._of:
-            self._of[group] = _Values()
-        return self._of[group]
+        if group not in self._groups:
+            self._groups[group] = _Values()
+        return self._groups[group]
 
 
 class _Values:

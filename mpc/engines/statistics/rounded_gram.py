@@ -109,7 +109,9 @@ class RoundedGram:
         if not all(np.isfinite(part.sums + part.errors).all() for part in self._parts):
             return False
         squares = np.array([np.diag(part.sums) for part in self._parts])
-        return bool(((squares == 0) | ((squares > _SMALLEST) & (squares < _LARGEST))).all())
+        # Without squares, a column has to be its centre throughout: else they are too small to be told from 0.
+        nothing = (squares == 0) & (np.array([part.sums[0] for part in self._parts]) == 0)
+        return bool((nothing | ((squares > _SMALLEST) & (squares < _LARGEST))).all())
 
     def lengths(self, centre: Floats) -> Floats:
         """Return for each column the square of a length that its rounding errors are parts of, about ``centre``."""
