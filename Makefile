@@ -46,7 +46,8 @@ bench: $(INSTALLED) ## speed and memory, against Arrow Flight in the same run; e
 	$(BIN)/python benchmarks/pipeline.py
 
 bench-methods: $(INSTALLED) ## statistical methods on 10 million rows, against statsmodels, scipy and scikit-learn
-	$(BIN)/python benchmarks/methods.py
+	$(BIN)/python benchmarks/methods.py --write
+	$(BIN)/python benchmarks/linkage.py
 
 nist: $(INSTALLED) ## the digits of NIST's certified values, into docs/numerics.md
 	$(BIN)/python benchmarks/nist.py

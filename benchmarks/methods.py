@@ -174,8 +174,8 @@ def digits(ours: Found, theirs: Found) -> float:
 
 
 HEAD = (
-    "| case | core s | s | touching s | reading s | MiB | other core s | other s | other MiB | times less core | "
-    "times faster | times less memory | digits that agree |"
+    "| case | million rows | core s | s | touching s | reading s | MiB | other core s | other s | other MiB "
+    "times less core | times faster | times less memory | digits that agree |"
 )
 
 
@@ -188,9 +188,10 @@ def line(name: str, rows: int, root: Path, *, alone: bool) -> str:
         write(CASES[name].columns, rows, folder)
         mine = measured(name, "ours", folder)
         other = None if alone else measured(name, "theirs", folder)
+    many = f"{rows / 1e6:g}"
     if mine is None:
-        return f"| {name} | failed |" + " |" * 11
-    shown = [f"{mine['core']:.2f}", f"{mine['s']:.2f}"]
+        return f"| {name} | {many} | failed |" + " |" * 11
+    shown = [many, f"{mine['core']:.2f}", f"{mine['s']:.2f}"]
     shown += [f"{mine['touching'][0]:.2f}", f"{mine['reading'][0]:.2f}", f"{mine['mib']:.0f}"]
     if other is None:
         return f"| {name} | {' | '.join(shown)} | {'not run' if alone else 'ended'} |" + " |" * 6

@@ -189,3 +189,13 @@ def test_leverages_of_counts_are_those_of_statsmodels() -> None:
     fitted = sm.GLM(np.asarray(WHOLE.column("visits")), x, sm.families.Poisson(), offset=offset).fit(tol=1e-12)
     hat = fitted.get_hat_matrix_diag()
     assert raw.tables[0].models[0].leverage == pytest.approx(hat.max(), rel=1e-6)
+
+
+def test_leverages_of_many_rows_are_bounded_without_another_look() -> None:
+    whole = rows(70_000)
+    found = run("linear", dataset(), whole, {**LINEAR, "formula": ["marker ~ age + months"]})
+    (model, *_) = found.tables[0].models
+    x = np.column_stack([np.ones(70_000), whole["age"].to_numpy(), whole["months"].to_numpy()])
+    largest = float((x @ np.linalg.inv(x.T @ x) * x).sum(axis=1).max())
+    assert model.leverage is not None
+    assert largest <= model.leverage < 10 * largest

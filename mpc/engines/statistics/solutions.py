@@ -127,7 +127,7 @@ def _bound(gram: Rationals, parts: Sequence[Gram | RoundedGram]) -> float:
     size = len(gram) - 1
     means = [gram[0][i] / gram[0][0] for i in range(size)]
     about = [[float(gram[i][j] - means[i] * gram[0][j]) for j in range(1, size)] for i in range(1, size)]
-    extent = largest(rounded, np.array([0.0, *map(float, means[1:])]))
+    extent = largest(rounded, np.array([0.0, *map(float, means[1:]), 0.0]))[:size]  # the response has no leverage
     constant = extent[0] ** 2 / float(gram[0][0])
     inner = np.array(about).reshape(size - 1, size - 1)
     spread = np.diag(inner)
