@@ -45,7 +45,7 @@ bench: $(INSTALLED) ## speed and memory, against Arrow Flight in the same run; e
 	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/pipeline.py
 
-bench-methods: $(INSTALLED) ## statistical methods on 10 million rows, against statsmodels, scipy and scikit-learn
+bench-methods: $(INSTALLED) ## statistical methods on 10 million rows beside other libraries, into docs/numerics.md; linkage
 	$(BIN)/python benchmarks/methods.py --write
 	$(BIN)/python benchmarks/linkage.py
 
