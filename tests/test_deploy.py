@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -74,3 +76,16 @@ def test_what_a_unit_or_an_image_starts_is_a_command_with_these_options(name: st
 
 def test_units_and_images_are_there() -> None:
     assert len(started()) == 4
+
+
+def test_editors_and_type_checkers_find_the_packages_from_anywhere(tmp_path: Path) -> None:
+    study = tmp_path / "study.py"
+    study.write_text("import mpc.errors\nimport parties.config\nfrom scenarios.scenario import Scenario, party_of\n")
+    ran = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file=", "--cache-dir", str(tmp_path), "--follow-imports=silent",
+         str(study)],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert "import-not-found" not in ran.stdout + ran.stderr
+    assert "import-untyped" not in ran.stdout + ran.stderr
+    assert 'has no attribute "party_of"' in ran.stdout
