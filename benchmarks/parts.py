@@ -113,7 +113,7 @@ class Coordinator:
         self.address = self._address()
 
     def _address(self) -> str:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             said = re.search(r'"address": ?"([^"]+)"', Path(self._log.name).read_text())
             if said:
