@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from mpc.errors import Refusal
 from parties.client import Client
 from parties.config import Config, load_config
 from parties.keys import Card, new_keys
-from scenarios import breast_cancer
 from scenarios.scenario import Scenario
 from scenarios.stage import Stage
 
@@ -60,16 +59,19 @@ class Member:
             return all(result["shown"] for result in client.results())
 
 
-def cast(scene: Stage, scenario: Scenario, port: int) -> list[Member]:
-    """Give every party of ``scenario`` keys, settings for a coordinator at ``port``, and its data."""
+def cast(scene: Stage, scenario: Scenario, port: int, sources: Mapping[str, Path]) -> list[Member]:
+    """Give every party of ``scenario`` keys, settings for a coordinator at ``port``, and its data.
+
+    ``sources`` gives each owner's part of ``party.toml``, beside which its rows lie in a CSV file of the same name.
+    """
     made = {
         party.name: new_keys(party.name, party.label, scene.folder / party.name / f"{party.name}.key")
         for party in scenario.parties
     }
-    return [_member(scene.folder / name, made[name], made, port) for name in made]
+    return [_member(scene.folder / name, made[name], made, port, sources.get(name)) for name in made]
 
 
-def _member(folder: Path, card: Card, others: dict[str, Card], port: int) -> Member:
+def _member(folder: Path, card: Card, others: dict[str, Card], port: int, source: Path | None) -> Member:
     known = "".join(f'{name} = "{other.fingerprint}"\n' for name, other in others.items() if name != card.name)
     settings = (
         f"[party]\nname = {json.dumps(card.name)}\nlabel = {json.dumps(card.label)}\n"
@@ -79,7 +81,6 @@ def _member(folder: Path, card: Card, others: dict[str, Card], port: int) -> Mem
         '[trust]\naccept_self_measured = ["simulated"]\naccept_visible_memory = ["simulated"]\n\n'
         f"[consent]\npermit_unattended = {json.dumps(card.name != BY_HAND)}\n\n"
     )
-    source = breast_cancer.SOURCES.get(card.name)
     if source is not None:
         shutil.copy(source.with_suffix(".csv"), folder)
         settings += source.read_text(encoding="utf-8")

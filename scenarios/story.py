@@ -56,7 +56,7 @@ def play(narrator: Narrator, scene: Stage, out: Path) -> None:
 
     narrator.act("1  Agree")
     with narrator.step("each party made its own keys, and compared the others' fingerprints"):
-        members = cast(scene, scenario, port)
+        members = cast(scene, scenario, port, breast_cancer.SOURCES)
     raw, contract = _agree(narrator, scene, scenario, members)
     narrator.show(*map(trust_panel, trust_of(contract)))
 

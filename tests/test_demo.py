@@ -162,7 +162,7 @@ def test_an_interrupted_demo_leaves_no_process(
 
 @pytest.fixture(scope="module")
 def pooled(tmp_path_factory: pytest.TempPathFactory) -> Pooled:
-    members = cast(Stage(tmp_path_factory.mktemp("cast")), scenario, 1)
+    members = cast(Stage(tmp_path_factory.mktemp("cast")), scenario, 1, breast_cancer.SOURCES)
     nowhere = SimulatedReference(format="simulated", code_digest="0" * 64, measured_by="self", memory_protected=False)
     contract = scenario.contract(parties=cards(members), enclaves=[nowhere], now=datetime(2026, 1, 1, tzinfo=UTC))
     return Pooled(contract, [member.config for member in members])

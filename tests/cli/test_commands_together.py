@@ -17,7 +17,7 @@ from mpc.measurement import measure
 from parties.cli.application import app
 from parties.client import Client
 from parties.overview import STAGES
-from scenarios.breast_cancer import scenario
+from scenarios.breast_cancer import SOURCES, scenario
 from scenarios.cast import ANALYST, BY_HAND, Member, cards, cast
 from scenarios.stage import Stage, free_port, listens, serve_coordinator, stage
 from scenarios.story import LOADED
@@ -46,7 +46,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with stage(tmp_path_factory.mktemp("w")) as scene:
         port = free_port()
-        members = cast(scene, scenario, port)
+        members = cast(scene, scenario, port, SOURCES)
         reference = SimulatedReference(
             format="simulated", code_digest=measure().code_digest.hex(), measured_by="self", memory_protected=False
         )
@@ -212,7 +212,7 @@ def test_a_party_leaves_by_typing_the_digest(world: World) -> None:
 
 
 def test_a_command_without_its_daemon_says_how_to_start_it(tmp_path: Path) -> None:
-    member = cast(Stage(tmp_path), scenario, 1)[0]
+    member = cast(Stage(tmp_path), scenario, 1, SOURCES)[0]
     said = sealroom("status", "--config", str(member.config_file))
     assert said.code == KINDS["unavailable"].exit_code
     assert "sealroom party serve" in said.err
