@@ -183,3 +183,11 @@ def test_a_keep_that_the_policy_does_not_name_is_refused(
 def test_a_keep_of_a_kind_that_the_policy_does_not_have_is_refused() -> None:
     of_sgx = policy().model_copy(update={"snp": None})
     assert verdict_on(of_sgx) == ("evidence.tee", "appraise")
+
+
+def test_a_policy_accepts_no_keep_without_amds_list() -> None:
+    forge = forged()
+    root = forge.root
+    given = {"at": NOW, "endorsements": [forge.issuer, root], "roots": [root], "references": [policy()]}
+    found = examine(snp_request(forge, lists=[]), **given)
+    assert [check.name for check in found.checks if not check.passed] == ["crl"]
