@@ -180,6 +180,26 @@ def test_leverages_are_those_of_statsmodels() -> None:
     assert raw.tables[0].models[0].leverage == pytest.approx(hat.max(), rel=1e-9)
 
 
+@pytest.mark.parametrize("weights", [[], ["weight"]])
+def test_of_many_rows_a_bound_is_told_that_no_leverage_exceeds(weights: list[str]) -> None:
+    """Beyond 65,536 rows one reading is enough, unless somebody stands out."""
+    count = 70_000
+    whole = rows(count, seed=2)
+    asked = {**LINEAR, "formula": ["marker ~ age + grade * treated + years"], "weights": weights}
+    bounded = run("linear", dataset(), whole, asked).tables[0].models[0]
+    exact = run("linear", dataset(rows="many"), whole, asked).tables[0].models[0]
+    pairs = [(bounded, exact), *((bounded.without[party], exact.without[party]) for party in ("north", "south"))]
+    for bound, leverage in ((one.leverage, other.leverage) for one, other in pairs):
+        assert bound is not None
+        assert leverage is not None
+        assert leverage < bound < 0.25
+    values = [1 if i == VICTIM else 0 for i in range(count)]
+    field = whole.schema.field("nodes")
+    attacked = whole.set_column(whole.schema.get_field_index("nodes"), field, pa.array(values, field.type))
+    alone = run("linear", dataset(), attacked, {**asked, "formula": ["marker ~ nodes"]}).tables[0].models[0]
+    assert alone.leverage == pytest.approx(1.0, abs=1e-3)
+
+
 def test_leverages_of_counts_are_those_of_statsmodels() -> None:
     sm = pytest.importorskip("statsmodels.api")
     asked = {**PLAIN, "formula": ["visits ~ age + offset(log(years))"]}
