@@ -4,15 +4,12 @@ Libraries load parts of themselves when they are first used. After the sandbox i
 is to be used is used here; it also is time that no upload and no run waits for.
 """
 
-import base64
 import io
 from typing import Any
 
 import numpy.ma  # noqa: F401 - pyarrow asks for it by name, late
 import pyarrow as pa
 
-from mpc.contract.document import SEALING_KEY_BYTES
-from mpc.contract.terms import Contract
 from mpc.table.batches import BatchChecker, arrow_schema
 from mpc.table.schema import Dataset
 
@@ -54,48 +51,6 @@ def made_up_dataset() -> Dataset:
         {
             "name": "made_up", "description": "made up", "owners": ["nobody"], "columns": columns, "subject": subject,
             "keys": [{"columns": ["integer", "text"], "unique": True}], "freshness": {"refreshes": 0, "until": None},
-        },
-        strict=False,
-    )  # fmt: skip
-
-
-def made_up_contract() -> Contract:
-    """Return a contract of one party over the made-up dataset, with a question of each language."""
-    texts = {
-        "sql": {"kind": "sql", "text": "SELECT category, count(*) AS n FROM made_up GROUP BY category"},
-        "statistics": {
-            "kind": "statistics", "method": "summary", "dataset": "made_up",
-            "arguments": {"columns": ["float"], "by": ["category"]},
-        },
-    }  # fmt: skip
-    computations = [
-        {
-            "name": name, "purpose": "p", "question": question, "parameters": [], "recipients": ["nobody"],
-            "runs": 1, "unattended": 0,
-        }
-        for name, question in texts.items()
-    ]  # fmt: skip
-    rules = {
-        "profile": "standard", "threshold": 10, "coalition": 1, "zeros": "withhold", "complementary": "suppress",
-        "significant_digits": 6,
-    }  # fmt: skip
-    return Contract.model_validate(
-        {
-            "format": "sealroom.contract", "version": 1, "title": "t", "purpose": "p",
-            "parties": [
-                {
-                    "name": "nobody", "label": "nobody", "signing_key": "01" * 32,
-                    "sealing_key": base64.b64encode(bytes(SEALING_KEY_BYTES)).decode(),
-                }
-            ],
-            "datasets": [made_up_dataset()], "computations": computations,
-            "disclosure": [{"party": "nobody", "rules": rules}],
-            "enclaves": [
-                {"format": "simulated", "code_digest": "01" * 32, "measured_by": "self", "memory_protected": False}
-            ],
-            "attested_key_seconds": 600,
-            "limits": {"upload_mib": 1, "resident_mib": 1, "run_memory_mib": 64, "run_seconds": 1},
-            "valid_from": "2000-01-01T00:00:00Z", "valid_until": "2000-01-02T00:00:00Z", "supersedes": None,
         },
         strict=False,
     )  # fmt: skip
