@@ -110,7 +110,7 @@ class BenchmarkParty:
         self.party.ledger.add_upload(self._agreed.digest, kept, at=now())
         submission = Submission(dataset, header, data_key, rows, commit=self.party.signatory.commitment)  # type: ignore[arg-type]
         self.party.submissions["people"] = submission
-        self.talk.upload("people")
+        patiently(decisions.UploadRows("people"), lambda: self.talk.upload("people"))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {"wire_bytes": submission.progress.bytes_sealed, "peak_kib": peak}
 

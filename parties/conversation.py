@@ -208,8 +208,9 @@ class Conversation:
         submission = submissions.get(dataset) or self._begin_upload(dataset)
         if self.agreement is None:
             raise OutOfOrder("upload.agreement", "nothing is uploaded", why="not everybody has signed", remedy="wait")
+        chosen = self._appraised_choice()
         try:
-            submission.send(self.agreement, self._appraised_choice(), self._channel.upload)
+            submission.send(self.agreement, chosen, self._channel.upload)
         except Refusal as refusal:
             if not isinstance(refusal, Unavailable | OutOfOrder) or refusal.code in _BEGIN_ANEW:
                 submission.stop()
