@@ -5,7 +5,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -62,10 +62,12 @@ class Rows:
     resident: int | None
     data_key: DataKey
     give_back: Callable[[], None]
+    _closing: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def close(self) -> None:
-        """Give the memory back; a run that has it mapped keeps it until its end."""
-        resident, self.resident = self.resident, None
+        """Give the memory back, once; a run that has it mapped keeps it until its end."""
+        with self._closing:
+            resident, self.resident = self.resident, None
         if resident is not None:
             os.close(resident)
             self.give_back()
