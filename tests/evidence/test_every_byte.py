@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 from mpc.evidence.formats import FORMATS
+from mpc.evidence.spellings import plain_name
 from tests.vectors import Entry, entries, judge, needs_vectors, read
 
 WHOLE = bool(os.environ.get("SEALROOM_EVERY_BYTE"))
@@ -43,6 +44,14 @@ def flipped(raw: bytes, at: int) -> int:
 def _case_of_hex(raw: bytes, at: int) -> bool:
     """Tell whether only a letter of hex became a large one, or a small one."""
     return bytes([flipped(raw, at)]).lower() == raw[at : at + 1].lower() and raw[at : at + 1].lower() in b"abcdef"
+
+
+def _spelling_of_a_name(raw: bytes, at: int) -> bool:
+    """Tell whether the byte is of a field's name, which stays the same name: they are known in any case."""
+    begin, end = raw.rfind(b'"', 0, at) + 1, raw.find(b'"', at)
+    changed = raw[begin:at] + bytes([flipped(raw, at)]) + raw[at + 1 : end]
+    is_name = raw[end + 1 : end + 2] == b":" and changed.isascii()
+    return is_name and plain_name(changed.decode()) == plain_name(raw[begin:end].decode())
 
 
 def _register_not_quoted(raw: bytes, at: int) -> bool:
@@ -81,8 +90,9 @@ UNCOVERED: Final[dict[str, dict[str, Uncovered]]] = {
     },
     "dcap-collateral": {
         "certificate that stands there twice": _repeated_certificate, "case of hex": _case_of_hex,
+        "spelling of a name": _spelling_of_a_name,
     },
-    "azure-vtpm": {"what only the processor's MAC protects": _under_the_processors_mac},
+    "azure-vtpm": {"what only the processor's MAC protects": _under_the_processors_mac, "case of hex": _case_of_hex},
 }  # fmt: skip
 SIGNED: Final = {
     "tpm": 6, "tdx": 17, "dcap-collateral": 20, "sev-snp": 28, "nitro": 3, "azure-vtpm": 6, "enarx": 2, "ear": 3,
