@@ -56,7 +56,8 @@ def test_each_kind_is_released_when_all_that_its_rules_need_is_there_and_large(r
     ("kind", "changes"),
     [
         ("parameter", {"models": ()}), ("goodness", {"models": ()}), ("concentration", {"largest": {}}),
-        ("inequality", {"largest": {}}), ("quantile", {"contributors": {"x": (BEHIND,)}}),
+        ("inequality", {"largest": {}}), ("sum", {"largest": {}}), ("mean", {"largest": {}}),
+        ("spread", {"largest": {}}), ("moment", {"largest": {}}), ("quantile", {"contributors": {"x": (BEHIND,)}}),
         ("survival", {"contributors": {"x": (BEHIND, BEHIND)}}), ("rate", {"contributors": {"x": ()}}),
         ("forecast", {}),
     ],
