@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
-from asn1crypto import algos, pem
+from asn1crypto import algos
 
 from mpc.canonical import sha256
 from mpc.errors import Malformed
+from mpc.evidence.armour import unarmoured
 from mpc.evidence.der import (
     BIT_STRING,
     BOOLEAN,
@@ -114,7 +115,7 @@ def certificates_of(data: bytes) -> tuple[bytes, ...]:
     if not data.startswith(b"-----BEGIN"):
         return (parse_certificate(data).der,)
     try:
-        found = tuple(der for kind, _, der in pem.unarmor(data, multiple=True) if kind == "CERTIFICATE")
+        found = tuple(der for kind, der in unarmoured(data) if kind == "CERTIFICATE")
     except ValueError:
         found = ()
     if not found:

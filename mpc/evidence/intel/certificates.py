@@ -5,8 +5,6 @@ other certificate has one place in one chain, known by its name, so that a key o
 """
 
 import re
-from base64 import b64encode
-from binascii import Error, a2b_base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from mpc.errors import Malformed
+from mpc.evidence.armour import unarmoured
 from mpc.evidence.certificate import Certificate, parse_certificate
 from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES, Chain, is_signed_by, verify_chain
 from mpc.evidence.checks import Checks
@@ -42,7 +41,6 @@ PINNED: Final = (ROOT_KEY,)
 _ARMOUR = re.compile(
     rb"(?:-----BEGIN CERTIFICATE-----\r?\n(?:[A-Za-z0-9+/=]+\r?\n)+-----END CERTIFICATE-----(?:\r?\n|(?=-)|\Z))+\0?"
 )
-_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE-----")
 
 
 @dataclass(frozen=True)
@@ -80,10 +78,12 @@ def parse_armour(data: bytes) -> tuple[Certificate, ...]:
     """Return the certificates of strictly spelled PEM, in its order, or raise ``Malformed``."""
     if _ARMOUR.fullmatch(data) is None:
         raise _malformed("it is not PEM of certificates and nothing else")
-    blocks = _BLOCK.findall(data)
-    if len(blocks) > CHAIN_MAX_CERTIFICATES:
+    if data.count(b"-----BEGIN") > CHAIN_MAX_CERTIFICATES:
         raise _malformed("more certificates than any chain needs")
-    return tuple(parse_certificate(_decoded(block)) for block in blocks)
+    try:
+        return tuple(parse_certificate(der) for _, der in unarmoured(data))
+    except ValueError as problem:
+        raise _malformed(str(problem)) from None
 
 
 @lru_cache(maxsize=64)
@@ -165,17 +165,6 @@ def _require_role(name: str, expected: str, names: Sequence[str], right: bool, c
         why="wrong certificate: Intel made it for another purpose",
         remedy="give the certificates that belong to the quote and to its collateral",
     )  # fmt: skip
-
-
-def _decoded(block: bytes) -> bytes:
-    text = block.replace(b"\r", b"").replace(b"\n", b"")
-    try:
-        der = a2b_base64(text, strict_mode=True)
-    except Error:
-        der = b""
-    if b64encode(der) != text:
-        raise _malformed("its base64 is not canonical")
-    return der
 
 
 def _fields(element: Element) -> dict[bytes, Element]:

@@ -15,9 +15,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from asn1crypto import pem
-
 from mpc.errors import Malformed
+from mpc.evidence.armour import unarmoured
 from mpc.evidence.certificate import Certificate, certificates_of, parse_certificate
 from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES
 from mpc.evidence.intel.certificates import PCK_AUTHORITIES, PCK_NAME, TCB_SIGNER_NAME
@@ -261,7 +260,7 @@ def _read_list(data: bytes) -> RevocationList:
     """Return the list in DER, PEM or hex; a NUL behind it, as C writes texts, is no part of it."""
     if data.startswith(b"-----BEGIN"):
         try:
-            data = pem.unarmor(data)[2]
+            ((_, data),) = unarmoured(data)
         except ValueError:
             raise malformed("its PEM does not parse", "revocation list", "PEM of one list", "other") from None
     elif data[:2] in {b"30", b"31"}:

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from asn1crypto import pem
-
 from mpc.canonical import sha256
 from mpc.errors import Malformed
+from mpc.evidence.armour import unarmoured
 from mpc.evidence.checks import Checks, NotBelieved
 from mpc.evidence.claims import Check, Given, Shown
 from mpc.evidence.format import Document
@@ -125,9 +124,9 @@ def _is_bound(found: OpenEnclaveEvidence) -> bool:
 
 def _unarmoured(raw: bytes) -> bytes:
     try:
-        kind, _, der = pem.unarmor(raw)
-    except (ValueError, TypeError):
+        ((kind, der),) = unarmoured(raw)
+    except ValueError:
         kind, der = "", b""
     if kind != "CERTIFICATE":
         raise malformed("its PEM does not parse", "certificate", "one certificate", "something else")
-    return bytes(der)
+    return der

@@ -18,9 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from asn1crypto import pem
-
 from mpc.errors import Malformed
+from mpc.evidence.armour import unarmoured
 from mpc.evidence.certificate import Certificate, parse_certificate
 from mpc.evidence.chain import CHAIN_MAX_CERTIFICATES
 from mpc.evidence.intel import Quote, collateral_of, parse_quote
@@ -99,8 +98,8 @@ def certificates_in(raw: bytes) -> tuple[Certificate, ...]:
     if not raw.lstrip().startswith(b"-----BEGIN"):
         return (parse_certificate(raw, max_bytes=RA_TLS_MAX_BYTES),)
     try:
-        found = [der for kind, _, der in pem.unarmor(raw, multiple=True) if kind == "CERTIFICATE"]
-    except (ValueError, TypeError):
+        found = [der for kind, der in unarmoured(raw) if kind == "CERTIFICATE"]
+    except ValueError:
         found = []
     if not 0 < len(found) <= CHAIN_MAX_CERTIFICATES:
         raise malformed(

@@ -17,9 +17,10 @@ from types import MappingProxyType
 from typing import Final, Literal
 from uuid import UUID
 
-from asn1crypto import core, pem
+from asn1crypto import core
 
 from mpc.errors import Malformed
+from mpc.evidence.armour import unarmoured
 from mpc.evidence.certificate import Certificate, parse_certificate
 from mpc.evidence.chain import OTHERS_MAX_CERTIFICATES
 from mpc.evidence.der import CONTEXT_0, INTEGER, SEQUENCE, Element, read_element
@@ -160,7 +161,7 @@ def _pieces(file: bytes) -> Iterator[bytes]:
 
 def _of_pem(file: bytes) -> Iterator[bytes]:
     try:
-        for kind, _, der in pem.unarmor(file, multiple=True):
+        for kind, der in unarmoured(file):
             if kind not in {"CERTIFICATE", "X509 CRL"}:
                 raise _malformed(f"a file holds a {kind[:32].lower()}")
             yield der

@@ -6,10 +6,11 @@ Parsed by asn1crypto: mbedTLS, which makes it, writes parameters that stricter p
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asn1crypto import csr, pem
+from asn1crypto import csr
 
 from mpc.canonical import sha256
 from mpc.errors import Malformed
+from mpc.evidence.armour import unarmoured
 from mpc.evidence.certificate import SignatureAlgorithm
 from mpc.evidence.chain import load_key, verify_signature
 
@@ -60,7 +61,7 @@ def take_request(files: Sequence[bytes]) -> tuple[bytes | None, tuple[bytes, ...
 
 def _request_in(file: bytes) -> bytes | None:
     try:
-        der = pem.unarmor(file)[2] if file.lstrip().startswith(_PEM_BEGINS) else file
+        der = unarmoured(file)[0][1] if file.lstrip().startswith(_PEM_BEGINS) else file
         return parse_request(der).der
     except (ValueError, Malformed):
         return None
