@@ -36,5 +36,5 @@ def test_blocks_come_in_order_with_words_around_them() -> None:
     ],
 )  # fmt: skip
 def test_another_spelling_is_refused(file: bytes) -> None:
-    with pytest.raises(ValueError, match="it is not PEM|its base64 is not canonical"):
+    with pytest.raises(ValueError, match=r"it is not PEM|its base64 is not canonical"):
         unarmoured(file)
