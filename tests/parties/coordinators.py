@@ -19,7 +19,16 @@ from mpc.coordinator.keys import InstanceKeys
 from mpc.coordinator.service import Serving, serve
 from mpc.coordinator.state import StateFolder
 from mpc.coordinator.telemetry import Telemetry
-from mpc.messages import CheckpointReply, LogRequest, Signed, StatusReply, StatusRequest
+from mpc.errors import Exhausted
+from mpc.messages import (
+    AttestReply,
+    AttestRequest,
+    CheckpointReply,
+    LogRequest,
+    Signed,
+    StatusReply,
+    StatusRequest,
+)
 
 CODE_DIGEST = bytes(range(32))
 
@@ -67,6 +76,28 @@ def telling_only_of_countersignatures() -> Iterator[list[str]]:
 
     with patch.object(Agreed, "countersign", countersign), patch.object(Agreed, "status", status):
         yield dropped
+
+
+@contextmanager
+def too_busy_to_attest_for_uploads(times: int) -> Iterator[list[str]]:
+    """Coordinators booted within refuse to attest, so often, once all shares are taken and rows are on their way.
+
+    Yields the codes of the refusals.
+    """
+    refused: list[str] = []
+    honest = Instance.attest
+
+    def attest(instance: Instance, request: AttestRequest) -> AttestReply:
+        agreed = instance._agreed
+        session = None if agreed is None else agreed.journal.session
+        waits_for_rows = session is not None and session.state == "activated"
+        if waits_for_rows and session.shares >= set(session.terms.share_holders) and len(refused) < times:
+            refused.append("attest.rate")
+            raise Exhausted("attest.rate", "the coordinator is busy", why="too many ask", remedy="try again")
+        return honest(instance, request)
+
+    with patch.object(Instance, "attest", attest):
+        yield refused
 
 
 class Process:

@@ -16,7 +16,13 @@ from mpc.evidence.appraisal import Exceptions
 from mpc.measurement import measure
 from mpc.receipts.verification import VerifiedReceipt, verify_receipt
 from tests.parties.conftest import MARKS, contract_of
-from tests.parties.coordinators import CODE_DIGEST, Boot, Process, telling_only_of_countersignatures
+from tests.parties.coordinators import (
+    CODE_DIGEST,
+    Boot,
+    Process,
+    telling_only_of_countersignatures,
+    too_busy_to_attest_for_uploads,
+)
 from tests.parties.gathering import PATIENCE_SECONDS, Gathering, gathered
 
 pytestmark = pytest.mark.slow
@@ -209,6 +215,24 @@ def test_a_person_leaves_and_the_keys_go(boot: Boot, member: Callable[..., Any],
         assert kept.share(bytes.fromhex(digest)) is None
         with pytest.raises(OutOfOrder, match="north has withdrawn"):
             university.run("weight_by_grade")
+
+
+def test_a_coordinator_too_busy_to_attest_leaves_a_prepared_upload_as_it_is(
+    tmp_path: Path, member: Callable[..., Any], cards: Any
+) -> None:
+    with too_busy_to_attest_for_uploads(4) as refused:
+        boot = Boot(tmp_path / "coordinator")
+    raw = contract_bytes(contract_of(cards, CODE_DIGEST))
+    rows = {"north": 50, "south": 50, "university": 0}
+    members = [member(name, address=boot.address, rows=count, settings=UNATTENDED) for name, count in rows.items()]
+    with gathered(*(each.config for each in members)) as party:
+        digest = bytes.fromhex(party.sign_all(raw))
+        party.until(lambda: loaded(party))
+        assert len(refused) == 4
+        for owner in ("north", "south"):
+            (upload,) = party.services[owner].daemon.ledger.uploads(digest)
+            assert upload.loaded
+    boot.stop()
 
 
 def arriving(folder: Path, earlier: tuple[str, ...]) -> str:
