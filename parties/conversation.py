@@ -77,6 +77,7 @@ class Conversation:
         self._agreed = agreed
         self._channel = channel
         self.instance = boot.instance
+        self._receipt_key = VerifyingKey(boot.transcript.receipt_key)
         self.agreement: Agreement | None = None
         self.attested: AttestedKey | None = None
         self.status: StatusReply | None = None
@@ -360,8 +361,14 @@ class Conversation:
         self._channel.withdraw(envelope)
 
     def learn_end(self) -> None:
-        """Take the log's last leaves, which say how the contract ended; then keys and share are of no more use."""
-        self.look_at_log()
+        """Take the log's last leaves, which say how the contract ended; then keys and share are of no more use.
+
+        An instance is appraised for no contract that has ended, so here its boot is enough: that the contract's enclave
+        signed this log, which goes on where this party last saw it.
+        """
+        if not self.is_authenticated:
+            self.authenticate()
+        self._take_log()
         ended = self._party.ledger.ended(self.contract)
         if ended is None:
             raise Untrusted(
@@ -390,11 +397,14 @@ class Conversation:
         """Take the log's news and hold them against what was seen before, of this or an earlier instance."""
         if self.attested is None:
             raise OutOfOrder("log.unappraised", "the log is not looked at", why="nothing was appraised", remedy="wait")
+        return self._take_log()
+
+    def _take_log(self) -> Head:
         known = self._party.ledger.head(self.contract)
         reply = self._channel.log(0 if known is None else known.size)
         return self._party.ledger.extend(
-            self.contract, VerifyingKey(self.attested.transcript.receipt_key), leaves=reply.leaves,
-            proof=reply.consistency, checkpoint=reply.checkpoint,
+            self.contract, self._receipt_key, leaves=reply.leaves, proof=reply.consistency,
+            checkpoint=reply.checkpoint,
         )  # fmt: skip
 
     def _appraised_choice(self) -> AttestedKey:

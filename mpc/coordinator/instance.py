@@ -145,8 +145,8 @@ class Instance:
             return reply
 
     def challenge(self, request: ChallengeRequest) -> ChallengeReply:
-        """Return a challenge for a party of the contract."""
-        agreed = self.agreed(request.contract)
+        """Return a challenge for a party of the contract, even when it has ended: then it may still ask how."""
+        agreed = self.held(request.contract)
         if request.party not in agreed.keys:
             raise Forbidden(
                 "authentication.unknown", "the caller is no party of the contract", why="its name is not in it",
@@ -156,7 +156,7 @@ class Instance:
 
     def authenticate(self, signed: Signed) -> AuthenticateReply:
         """Return a token for the party that answered its challenge."""
-        agreement = self.agreed().agreement
+        agreement = self.held().agreement
         _, token = self.authentication.authenticate(signed.envelope, agreement.contract, agreement.digest)
         return AuthenticateReply(token, self.authentication.limits.token_seconds)
 
@@ -191,7 +191,11 @@ class Instance:
         self._begin(agree(raw, consents, at=parse_time(contract.valid_from)))
 
     def _begin(self, agreement: Agreement) -> None:
-        """Be about ``agreement``: begin its log, or go on with it after everything in the folder is verified again."""
+        """Be about ``agreement``: begin its log, or go on with it after everything in the folder is verified again.
+
+        Of a contract that has ended only the log is told, to parties that were away: it is signed by this instance and
+        goes no further.
+        """
         journal = Journal(self._state, self._keys.receipt, terms_of(agreement.contract, agreement.digest))
         instance, hpke = self._keys.instance.hex(), SealingKey.generate()
         attested = AttestedLeaf(instance=instance, hpke=hpke.public.digest.hex())
@@ -201,11 +205,8 @@ class Instance:
             journal.append(*_beginning(agreement), attested, statements=agreement.consents)
         else:
             verify_statements(agreement, self._state, journal.log)
-            if journal.session.state == "ended":
-                raise ended(
-                    journal.session, remedy="start the coordinator of another contract with a folder of its own"
-                )
-            journal.append(restart, attested)
+            if journal.session.state != "ended":
+                journal.append(restart, attested)
         self._agreed = Agreed(
             agreement,
             state=self._state,

@@ -51,9 +51,32 @@ def test_a_time_past_the_contract_ends_the_instance_and_the_folder(tmp_path: Pat
             room.request()
         assert ended.value.code == "contract.ended"
         room.stop()
+        log = (tmp_path / "log").read_bytes()
+        room.start()
         with pytest.raises(OutOfOrder) as refused:
-            room.start()
+            room.appraise("north")
         assert refused.value.code == "contract.ended"
+        assert (tmp_path / "log").read_bytes() == log
+
+
+def test_who_was_away_learns_of_the_end_and_nothing_else_from_a_later_instance(tmp_path: Path) -> None:
+    with room_in(tmp_path) as room:
+        room.to_loaded()
+        room.withdraw("north")
+        room.restart()
+        south = room.members["south"]
+        with pytest.raises(OutOfOrder) as refused:
+            room.agree()
+        assert (refused.value.code, refused.value.what) == ("contract.ended", "north has withdrawn from this contract")
+        room.connect("south")
+        room.authenticate("south")
+        assert south.at.status().state == "ended"
+        last = [parse_leaf(leaf) for leaf in south.at.log(0).leaves[-2:]]
+        assert [type(leaf) for leaf in last] == [WithdrawalLeaf, DestructionLeaf]
+        for ask in (lambda: room.request("south"), south.at.take_share, lambda: room.appraise("south")):
+            with pytest.raises(OutOfOrder) as refused:
+                ask()
+            assert refused.value.code == "contract.ended"
 
 
 def test_who_asks_after_a_withdrawal_is_told_who_left_and_gets_the_log_alone(tmp_path: Path) -> None:

@@ -136,8 +136,9 @@ def test_a_withdrawal_whose_last_leaf_was_cut_off_stays_a_withdrawal(tmp_path: P
         assert isinstance(parse_leaf(leaves[-1]), DestructionLeaf)
         room.stop()
         write_log(tmp_path, leaves[:-1])
+        room.start()
         with pytest.raises(OutOfOrder) as refused:
-            room.start()
+            room.enter("north")
         assert refused.value.code == "contract.ended"
 
 

@@ -235,6 +235,33 @@ def test_a_coordinator_too_busy_to_attest_leaves_a_prepared_upload_as_it_is(
     boot.stop()
 
 
+@pytest.mark.parametrize("after_a_restart", [False, True])
+def test_a_daemon_that_was_away_when_a_party_left_learns_who_did(
+    tmp_path: Path, member: Callable[..., Any], cards: Any, *, after_a_restart: bool
+) -> None:
+    raw = contract_bytes(contract_of(cards, CODE_DIGEST))
+    boot = Boot(tmp_path / "coordinator")
+    rows = {"north": 50, "south": 50, "university": 0}
+    members = [member(name, address=boot.address, rows=count, settings=UNATTENDED) for name, count in rows.items()]
+    with gathered(*(each.config for each in members)) as party:
+        digest = party.sign_all(raw)
+        party.until(lambda: loaded(party))
+        party.stop("south")
+        party.clients["north"].withdraw("consent was withdrawn", digest[:8])
+        party.until(lambda: party.clients["north"].status()["next"] == "Rest")
+        if after_a_restart:
+            boot.stop()
+            boot = Boot(tmp_path / "coordinator", address=boot.address)
+        south = party.start(members[1].config)
+        party.until(lambda: south.status()["stage"] == "ended")
+        boot.stop()
+        told = south.status()
+        assert told["ended"]["sentence"] == "north has withdrawn from it"
+        assert (told["next"], told["trouble"], told["awaits_you"]) == ("Rest", None, [])
+        assert [entry["leaf"] for entry in south.log(digest)[-2:]] == ["withdrawal", "destruction"]
+        assert party.services["south"].daemon.ledger.share(bytes.fromhex(digest)) is None
+
+
 def arriving(folder: Path, earlier: tuple[str, ...]) -> str:
     """Return the id of the upload of north's whose first chunks just became durable, as the disk shows at once."""
     end = time.monotonic() + PATIENCE_SECONDS
