@@ -4,6 +4,7 @@ Beside each stands the same question about harmless rows, which is answered: the
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -180,23 +181,44 @@ def test_leverages_are_those_of_statsmodels() -> None:
     assert raw.tables[0].models[0].leverage == pytest.approx(hat.max(), rel=1e-9)
 
 
-@pytest.mark.parametrize("weights", [[], ["weight"]])
-def test_of_many_rows_a_bound_is_told_that_no_leverage_exceeds(weights: list[str]) -> None:
-    """Beyond 65,536 rows one reading is enough, unless somebody stands out."""
-    count = 70_000
-    whole = rows(count, seed=2)
-    asked = {**LINEAR, "formula": ["marker ~ age + grade * treated + years"], "weights": weights}
-    bounded = run("linear", dataset(), whole, asked).tables[0].models[0]
-    exact = run("linear", dataset(rows="many"), whole, asked).tables[0].models[0]
-    pairs = [(bounded, exact), *((bounded.without[party], exact.without[party]) for party in ("north", "south"))]
+BOUNDED: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]] = {
+    "plain": ("linear", {"formula": ["marker ~ age + grade * treated + years"]}),
+    "weighted": ("linear", {"formula": ["marker ~ age + grade * treated + years"], "weights": ["weight"]}),
+    "read without rounding": ("linear", {"formula": ["cost ~ age + marker"]}),
+    "logistic": ("logistic", {"formula": ["treated ~ marker + grade * years"]}),
+    "poisson": ("poisson", {"formula": ["visits ~ age * grade + offset(log(years))"]}),
+    "negative_binomial": ("negative_binomial", {"formula": ["nodes ~ age + grade"]}),
+}  # fmt: skip
+MANY = 80_000
+"""Beyond 65,536 rows a leverage is bounded by what the other passes find, unless somebody stands out."""
+
+
+@pytest.mark.parametrize("kind", BOUNDED)
+def test_of_many_rows_a_bound_is_told_that_no_leverage_exceeds(kind: str) -> None:
+    method, changes = BOUNDED[kind]
+    asked = {**(LINEAR if method == "linear" else PLAIN), **changes}
+    whole = rows(MANY, seed=2)
+    if kind == "read without rounding":  # next to no residual
+        whole = changed(
+            whole, cost=[Decimal(100 * age + (i == VICTIM)) / 100 for i, age in enumerate(whole["age"].to_pylist())]
+        )
+    bounded, exact = (run(method, dataset(rows=per), whole, asked).tables[0].models for per in ("one", "many"))
+    pairs = list(zip(bounded, exact, strict=True))
+    pairs += [(one.without[party], other.without[party]) for one, other in pairs for party in one.without]
+    assert len(pairs) > len(bounded)
     for bound, leverage in ((one.leverage, other.leverage) for one, other in pairs):
         assert bound is not None
         assert leverage is not None
         assert leverage < bound < 0.25
-    values = [1 if i == VICTIM else 0 for i in range(count)]
-    field = whole.schema.field("nodes")
-    attacked = whole.set_column(whole.schema.get_field_index("nodes"), field, pa.array(values, field.type))
-    alone = run("linear", dataset(), attacked, {**asked, "formula": ["marker ~ nodes"]}).tables[0].models[0]
+
+
+@pytest.mark.parametrize("method", ["linear", "logistic", "poisson"])
+def test_of_many_rows_one_that_stands_out_is_weighed(method: str) -> None:
+    whole = changed(rows(MANY, seed=2), nodes=[1 if i == VICTIM else 0 for i in range(MANY)])
+    # The one has an outcome that others have as well, or there would be no maximum.
+    formula = {"linear": "marker ~ nodes", "logistic": "died ~ years + nodes", "poisson": "visits ~ nodes"}[method]
+    asked = {**(LINEAR if method == "linear" else PLAIN), "formula": [formula]}
+    (alone, *_) = run(method, dataset(), whole, asked).tables[0].models
     assert alone.leverage == pytest.approx(1.0, abs=1e-3)
 
 

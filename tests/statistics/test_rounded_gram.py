@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from mpc.engines.statistics import run_statistics
 from mpc.engines.statistics.gram import Gram
-from mpc.engines.statistics.rounded_gram import ROUNDING, RoundedGram
+from mpc.engines.statistics.rounded_gram import ROUNDING, Reach, RoundedGram, reach
+from mpc.engines.statistics.solutions import Solved
 from mpc.engines.statistics.sweep import Solution, solve
 from mpc.errors import Malformed
 from mpc.results import RawResult
@@ -89,6 +91,20 @@ def test_what_doubles_cannot_square_is_not_sound(bad: float) -> None:
     other.add(columns)
     gram.merge(other)
     assert not gram.is_sound
+
+
+def test_a_hundred_million_rows_of_twenty_columns_are_read_once() -> None:
+    """What rounding can do grows with the root of the rows, as standard errors shrink."""
+    rows, draw = 1 << 16, np.random.default_rng(6)
+    columns = np.ones((rows, 22), order="F")
+    columns[:, 1:21] = draw.normal(range(20), [1 + i / 10 for i in range(20)], (rows, 20))
+    columns[:, 21] = 0.1 * columns[:, 1:21].sum(axis=1) + draw.normal(0, 1, rows)
+    gram = RoundedGram(22, centred=True)
+    gram.add(columns)
+    solution = solve(gram.matrix(), constant=True)
+    found = reach(solution, gram.matrix(), [gram], rows)
+    more = Reach(found.estimates * sqrt(1e8 / rows), found.variances, found.inverse)
+    assert Solved(solution, rows, more).is_unseen
 
 
 # --- the plan

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
-from math import log, nan
+from math import inf, log, nan, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,23 @@ from mpc.engines.statistics.centring import Extents, expansion, movable, uncentr
 from mpc.engines.statistics.design import Design
 from mpc.engines.statistics.fits import Fit, Study, response
 from mpc.engines.statistics.gram import not_finite
-from mpc.engines.statistics.leverage import Leverages, Owners, Weighed, root_of, some_left_out, squared
+from mpc.engines.statistics.leverage import (
+    Leverages,
+    Owners,
+    Weighed,
+    bounded,
+    known,
+    root_of,
+    some_left_out,
+    squared,
+)
 from mpc.engines.statistics.likelihoods import Likelihood, Logistic, NegativeBinomial, Poisson
-from mpc.engines.statistics.linear import COLLINEAR, Grams, exact_grams, grams, raw
+from mpc.engines.statistics.linear import COLLINEAR, FEW_ROWS, Grams, exact_grams, grams, raw
 from mpc.engines.statistics.model_tables import Estimates, Note, Tables
 from mpc.engines.statistics.newton import Climb, Steps, dispersion
 from mpc.engines.statistics.passes import Codes, Fold, Folded, Pass
-from mpc.engines.statistics.solutions import Matrices, solutions
+from mpc.engines.statistics.rounded_gram import largest
+from mpc.engines.statistics.solutions import Matrices, in_doubles, solutions
 from mpc.engines.statistics.starts import PLAIN, PartySums, Starts, started
 from mpc.questions.statistics import CheckedStatistics
 from mpc.results import RawResult
@@ -83,9 +93,33 @@ class Generalised:
         """Return the pass for leverages, or the tables if nobody is to be protected."""
         if self._counted is None or self._counted.tallies.is_public:
             return self._tables()
-        self._weighed = [(fit, owners) for fit in self._study.fits for owners in some_left_out(fit.owners)]
+        for fit in self._study.fits:
+            for owners in some_left_out(fit.owners):
+                bound = known(self._study.dataset, self._bound(fit, owners, self._counted))
+                if bound is None:
+                    self._weighed.append((fit, owners))
+                else:
+                    self._leverages.setdefault(fit, {})[owners] = bound
         models = [Weighed(owners, self._weights(fit, owners)) for fit, owners in self._weighed]
-        return self._study.weighing(models, self._rows)
+        return self._study.weighing(models, self._rows) if models else self._tables()
+
+    def _bound(self, fit: Fit, owners: Owners, counted: Folded) -> float:
+        """Return what no row's leverage in a model over ``owners`` exceeds; infinity where it is not known."""
+        climb, kept = self._climbs[fit], list(self._kept[fit])
+        sound = in_doubles([gram for party, gram in counted.accumulator.of.items() if party in owners])
+        parts = [climb.parties[owner] for owner in owners if owner in climb.parties]
+        has_few = sum(counted.rows.values()) <= FEW_ROWS
+        if climb.end != "maximum" or not self._study.formula.has_intercept or has_few or not (sound and parts):
+            return inf
+        gram = sum((each.hessian for each in parts), np.zeros((len(kept), len(kept))))
+        means = gram[0] / gram[0, 0] if gram[0, 0] else gram[0]
+        about = (gram - np.outer(means, gram[0]))[1:, 1:]
+        if (np.diag(about) < _CANCELLED * np.diag(gram)[1:]).any():
+            return inf
+        centre = np.zeros(len(self._study.columns) + 1)
+        centre[kept[1:]] = means[1:]
+        extent = largest(sound, centre)[kept] * sqrt(max(each.most for each in parts))
+        return bounded(float(gram[0, 0]), about, extent)
 
     def _weights(self, fit: Fit, owners: Owners) -> Callable[[tuple[Floats, Floats, Floats]], Floats]:
         """Return what gives rows their leverage: at the maximum, or where there is none, as in least squares."""
@@ -215,6 +249,8 @@ def negative_binomial(checked: CheckedStatistics) -> Generalised:
 
 
 _PART = 1e-3
+_CANCELLED = 1e-6
+"""A column that spreads by no more than this part of its squares is not told from its mean by doubles."""
 _SEPARATED = (
     "the outcome of some rows follows with certainty from {}, so coefficients have no bound: join levels, leave terms "
     "out, or let more rows take part"

@@ -68,7 +68,9 @@ class Gram:
             self._exponents = exponents
         slices = np.empty((len(block), _SLICES * self._size), order="F")
         # Two steps, as 2**-e is infinite where a column's largest value is subnormal.
-        rest = np.ldexp(block, -exponents) * 2.0**_SLICE_BITS
+        half = exponents // 2
+        rest = block * np.ldexp(1.0, -half)
+        rest *= np.ldexp(1.0, half - exponents + _SLICE_BITS)
         for place in range(_SLICES):
             cut = slices[:, place * self._size : (place + 1) * self._size]
             np.rint(rest, out=cut)

@@ -9,6 +9,7 @@ coefficients then tell that subject's response.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,10 @@ Owners = tuple[str, ...]
 _PENDING_ROWS = 1 << 18
 _NOTHING = 1e-13
 """A direction in which columns of unit length have no more than this is none."""
+_LEAST = 1e-6
+"""An eigenvalue below is not known well enough to divide by."""
+_SMALL = 0.25
+"""A leverage that is surely no larger needs no second look: far less than what disclosure control lets pass."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +156,31 @@ def _by_subject(rows: pa.Table) -> pa.Table:
 
 
 def squared(rows: Floats, root: Floats) -> Floats:
-    """Return x' R R' x of each row."""
-    return np.asarray(((rows @ root) ** 2).sum(axis=1))
+    """Return x' R R' x of each row; rows whose columns are contiguous need no copy."""
+    away = root.T @ rows.T
+    away *= away
+    return np.asarray(away.sum(axis=0))
+
+
+def bounded(total: float, about: Floats, extent: Floats) -> float:
+    """Return what no row's leverage exceeds in a model with a constant; infinity where that is not known.
+
+    ``total`` is what all rows weigh, ``about`` the weighed products of the other columns about their weighed means, and
+    ``extent`` how far a value lies from those at most, times the root of its row's weight; its first is that root
+    alone. Columns of unit length have products whose inverse is bounded by their least eigenvalue, and a row is no
+    longer than its largest values together.
+    """
+    spread = np.diag(about)
+    if not (total > 0 and np.isfinite(about).all() and (spread > 0).all()):
+        return inf
+    least = float(np.linalg.eigvalsh(about / np.sqrt(np.outer(spread, spread))).min(initial=1.0))
+    return inf if least < _LEAST else float(extent[0] ** 2 / total + (extent[1:] ** 2 / spread).sum() / least)
+
+
+def known(dataset: Dataset, bound: float) -> float | None:
+    """Return a bound on the leverage of a subject, of one on that of a row; None where rows have to be weighed."""
+    owners = len(dataset.owners) if dataset.subject.identity == "unknown" else 1
+    return owners * bound if one_row_a_subject(dataset) and owners * bound <= _SMALL else None
 
 
 def root_of(gram: Floats) -> Floats:

@@ -49,7 +49,7 @@ _ILL_CONDITIONED = 1e7
 _EXACT = Decimal(2) ** -90
 """A residual sum of squares that is this part of the total is rounding."""
 
-_FEW_ROWS = 1 << 16
+FEW_ROWS = 1 << 16
 """Up to so many, rows are always read without rounding: it takes no time."""
 
 
@@ -148,7 +148,7 @@ class Linear:
         if self._counted is None:
             self._counted = folded
         found = solutions(self._study, folded.accumulator.of)
-        is_few = found[self._study.pooled].rows <= _FEW_ROWS
+        is_few = found[self._study.pooled].rows <= FEW_ROWS
         if any(each.is_rounded and (is_few or not each.is_unseen) for each in found.values()):
             return exact_grams(self._study, self._rows, counted=False)
         for fit, each in found.items():
@@ -157,7 +157,8 @@ class Linear:
         if self._counted.tallies.is_public:
             return self._robust([])
         owners = dict.fromkeys(chain.from_iterable(some_left_out(fit.owners) for fit in found))
-        self._leverages, models = weighed(self._study, folded.accumulator.of, owners)
+        bounding = folded if is_few else self._counted
+        self._leverages, models = weighed(self._study, folded.accumulator.of, bounding.accumulator.of, owners)
         self._weighed = [each.owners for each in models]
         return self._study.weighing(models, self._rows) if models else self._robust([])
 

@@ -40,7 +40,7 @@ _TAU_MAX = 2.0
 
 @dataclass
 class Sums:
-    """What one step gathers for one model; merged by adding."""
+    """What one step gathers for one model; merged by adding. ``most`` is what a row weighs at most in the Hessian."""
 
     value: float
     gradient: Floats
@@ -50,6 +50,7 @@ class Sums:
     moments: Floats
     right: float = 0.0
     wrong: float = 0.0
+    most: float = 0.0
 
     @staticmethod
     def none(size: int) -> "Sums":
@@ -65,6 +66,7 @@ class Sums:
         self.cross += other.cross
         self.moments += other.moments
         self.right, self.wrong = max(self.right, other.right), max(self.wrong, other.wrong)
+        self.most = max(self.most, other.most)
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Place:
             sums.value = point.value
             sums.gradient = x.T @ point.gradient
             sums.hessian = x.T @ (x * point.curvature[:, None])
+            sums.most = float(point.curvature.max(initial=0.0))
             if point.tau is not None and point.cross is not None:
                 sums.tau, sums.cross = np.array(point.tau), x.T @ point.cross
             elif type(self.likelihood) is Poisson:

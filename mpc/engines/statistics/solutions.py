@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mpc.engines.statistics.fits import Fit, Study
 from mpc.engines.statistics.gram import Gram, Rationals
-from mpc.engines.statistics.leverage import Owners, Weighed, one_row_a_subject, squared
+from mpc.engines.statistics.leverage import Owners, Weighed, bounded, known, squared
 from mpc.engines.statistics.robust import root
 from mpc.engines.statistics.rounded_gram import Reach, RoundedGram, largest, reach
 from mpc.engines.statistics.sweep import Solution, solve
@@ -24,10 +24,6 @@ _UNSEEN = Reach(estimates=5e-10, variances=1e-11)
 """What rounding may do to a result: half a billionth of a standard error, and a variance's eleventh digit."""
 _CERTAIN = 2.0**-10
 """Rounding that moves an inverse by no more than this part of it hides no collinear column."""
-_SMALL = 0.25
-"""A leverage that is surely no larger needs no second look: far less than what disclosure control lets pass."""
-_LEAST = 1e-9
-"""An eigenvalue below is not known well enough to divide by."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +82,22 @@ class Matrices:
         return added([self._whole], self._size, less=added(others, self._size)) if others else self._whole
 
 
-def weighed(study: Study, parties: Grams, owners: Iterable[Owners]) -> tuple[dict[Owners, float], list[Weighed]]:
+def weighed(
+    study: Study, parties: Grams, bounding: Grams, owners: Iterable[Owners]
+) -> tuple[dict[Owners, float], list[Weighed]]:
     """Return, of models over the rows of each of ``owners``, bounds on leverages where they are small.
 
-    The others have to be weighed row by row, with the response last: they come second.
+    The others have to be weighed row by row, with the response last: they come second. Extents are those of the
+    ``bounding`` matrices, of the same rows, if they were in doubles.
     """
     bounds: dict[Owners, float] = {}
     models = []
     matrices = Matrices(study, parties)
     for each in owners:
         gram = matrices.over(each)
-        own = [one for party, one in parties.items() if party in each]
-        if one_row_a_subject(study.dataset) and (found := _bound(gram, own)) <= _SMALL / _owners_of_one(study):
-            bounds[each] = found * _owners_of_one(study)
+        found = known(study.dataset, _bound(gram, [one for party, one in bounding.items() if party in each]))
+        if found is not None:
+            bounds[each] = found
             continue
         solution = solve(gram, constant=study.formula.has_intercept)
         inverse = np.array(solution.inverse, np.float64).reshape(len(solution.kept), len(solution.kept))
@@ -106,35 +105,26 @@ def weighed(study: Study, parties: Grams, owners: Iterable[Owners]) -> tuple[dic
     return bounds, models
 
 
-def _owners_of_one(study: Study) -> int:
-    """Return at how many owners one subject may be."""
-    return len(study.dataset.owners) if study.dataset.subject.identity == "unknown" else 1
-
-
 def _leverages(kept: Sequence[int], weights: Floats, rows: Floats) -> Floats:
     return squared(rows[:, kept], weights)
 
 
 def _bound(gram: Rationals, parts: Sequence[Gram | RoundedGram]) -> float:
-    """Return what no row's leverage exceeds; infinity where that is not known.
-
-    About their means and of unit length, columns have a Gram matrix whose inverse is bounded by its least eigenvalue,
-    and a row is no longer than its largest values together. The first column is the constant.
-    """
-    rounded = [each for each in parts if isinstance(each, RoundedGram)]
-    if len(rounded) < len(parts) or not rounded or gram[0][0] <= 0 or not all(each.is_sound for each in rounded):
+    """Return what no row's leverage exceeds; infinity where that is not known. The first column is the constant."""
+    sound = in_doubles(parts)
+    if not sound or gram[0][0] <= 0:
         return inf
     size = len(gram) - 1
     means = [gram[0][i] / gram[0][0] for i in range(size)]
     about = [[float(gram[i][j] - means[i] * gram[0][j]) for j in range(1, size)] for i in range(1, size)]
-    extent = largest(rounded, np.array([0.0, *map(float, means[1:]), 0.0]))[:size]  # the response has no leverage
-    constant = extent[0] ** 2 / float(gram[0][0])
-    inner = np.array(about).reshape(size - 1, size - 1)
-    spread = np.diag(inner)
-    if not (spread > 0).all():
-        return inf
-    least = float(np.linalg.eigvalsh(inner / np.sqrt(np.outer(spread, spread))).min(initial=1.0))
-    return inf if least < _LEAST else float(constant + (extent[1:] ** 2 / spread).sum() / least)
+    extents = largest(sound, np.array([0.0, *map(float, means[1:]), 0.0]))[:size]  # the response has no leverage
+    return bounded(float(gram[0][0]), np.array(about).reshape(size - 1, size - 1), extents)
+
+
+def in_doubles(parts: Sequence[Gram | RoundedGram]) -> list[RoundedGram]:
+    """Return ``parts`` if all of them are sound sums in doubles, which tell how far values lie from a centre."""
+    rounded = [each for each in parts if isinstance(each, RoundedGram) and each.is_sound]
+    return rounded if len(rounded) == len(parts) else []
 
 
 def added(grams: Sequence[Rationals], size: int, *, less: Rationals | None = None) -> Rationals:
