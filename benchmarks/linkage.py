@@ -20,7 +20,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mpc.allocation import keep_freed_blocks
+
 KINDS = ("integer", "text")
+ALLOCATION = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""How the process of a run allocates, beside ``keep_freed_blocks``."""
 
 
 def keys(count: int, seed: int, kind: str) -> pa.Array:
@@ -103,13 +107,15 @@ SIDES: dict[str, Callable[[pa.Array, pa.Array, str], int]] = {"sealroom": sealro
 
 def child(side: str, kind: str, count: int) -> None:
     """Run one side and print what it took as JSON."""
+    if side == "sealroom":
+        keep_freed_blocks()
     left, right = keys(count, 1, kind), keys(count, 2, kind)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    begun = time.perf_counter()
+    begun, busy = time.perf_counter(), time.process_time()
     found = SIDES[side](left, right, kind)
-    seconds = time.perf_counter() - begun
+    seconds, core = time.perf_counter() - begun, time.process_time() - busy
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(json.dumps({"seconds": seconds, "mib": peak, "found": found}))
+    print(json.dumps({"seconds": seconds, "core": core, "mib": peak, "found": found}))
 
 
 def main() -> None:
@@ -121,13 +127,15 @@ def main() -> None:
     if asked.child is not None:
         child(asked.child[0], asked.child[1], asked.keys)
         return
-    print(f"{asked.keys} keys a side, {os.cpu_count()} cores\n\n| keys | by | s | MiB | in common |")
-    print("| --- | --- | ---: | ---: | ---: |")
+    print(f"{asked.keys} keys a side, {os.cpu_count()} cores\n\n| keys | by | core s | s | MiB | in common |")
+    print("| --- | --- | ---: | ---: | ---: | ---: |")
     for kind in KINDS:
         for side in SIDES:
             command = [sys.executable, __file__, "--keys", str(asked.keys), "--child", side, kind]
-            done = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-            print(f"| {kind} | {side} | {done['seconds']:.1f} | {done['mib']:.0f} | {done['found']} |", flush=True)
+            settings = {**os.environ, **(ALLOCATION if side == "sealroom" else {})}
+            done = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env=settings).stdout)
+            taken = f"{done['core']:.1f} | {done['seconds']:.1f} | {done['mib']:.0f}"
+            print(f"| {kind} | {side} | {taken} | {done['found']} |", flush=True)
 
 
 if __name__ == "__main__":

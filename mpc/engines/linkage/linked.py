@@ -7,15 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mpc.engines.linkage.matching import Matches, match
+from mpc.engines.linkage.matching import Matches, Rows, match
 from mpc.engines.linkage.normalisation import compared
 from mpc.errors import OutOfOrder
 from mpc.questions.linkage import CheckedLinkage
 from mpc.questions.terms import MatchedColumns
 from mpc.table.batches import Table, arrow_schema, loaded_table
 from mpc.table.schema import Dataset
-
-Rows = npt.NDArray[np.int64]
 
 _BATCH_ROWS = 1 << 16
 
@@ -32,7 +30,7 @@ class Side:
     kept: pa.Table
     subjects: pa.Table
     owners: tuple[str, ...]
-    begins: Rows
+    begins: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Keys are joined by value, never by a hash of them, so that no two rows are ever 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,9 @@ import pyarrow as pa
 
 from mpc.engines.sql.database import Database
 
-Rows = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.integer[Any]]
+"""Numbers of rows, no wider than they need to be."""
+Outcomes = npt.NDArray[np.int16]
 
 NO_KEY, NO_PARTNER, AMBIGUOUS = 0, 1, 2
 FIRST_PASS = 3
@@ -25,8 +28,8 @@ class Matches:
 
     left: Rows
     right: Rows
-    left_outcome: Rows
-    right_outcome: Rows
+    left_outcome: Outcomes
+    right_outcome: Outcomes
 
 
 def match(
@@ -36,8 +39,8 @@ def match(
 
     With ``many``, a left key may repeat; a right key that repeats links nobody.
     """
-    outcomes = [np.full(side[0].num_rows, NO_KEY, np.int64) for side in (left, right)]
-    partner = np.full(left[0].num_rows, -1, np.int64)
+    outcomes = [np.full(side[0].num_rows, NO_KEY, np.int16) for side in (left, right)]
+    partner = np.full(left[0].num_rows, -1, _width(right[0].num_rows))
     for number, keys in enumerate(zip(left, right, strict=True)):
         waiting = [_with_key(side, outcome) for side, outcome in zip(keys, outcomes, strict=True)]
         for each, outcome in zip(waiting, outcomes, strict=True):
@@ -53,9 +56,14 @@ def match(
     return Matches(linked, partner[linked], outcomes[0], outcomes[1])
 
 
-def _with_key(keys: pa.Table, outcome: Rows) -> pa.Table:
+def _width(rows: int) -> type[np.int32 | np.int64]:
+    """Return the type of numbers of so many rows: memory that nobody touched yet costs more than what is done in it."""
+    return np.int32 if rows <= np.iinfo(np.int32).max else np.int64
+
+
+def _with_key(keys: pa.Table, outcome: Outcomes) -> pa.Table:
     """Return the keys of rows that are not linked yet and have all parts of one, with their row numbers."""
-    numbered = keys.append_column("row", pa.array(np.arange(keys.num_rows)))
+    numbered = keys.append_column("row", pa.array(np.arange(keys.num_rows, dtype=_width(keys.num_rows))))
     if (outcome >= FIRST_PASS).any():
         numbered = numbered.filter(pa.array(outcome < FIRST_PASS))
     return numbered.drop_null() if any(column.null_count for column in numbered.columns) else numbered

@@ -5,6 +5,7 @@ An owner knows how many rows it brought, so what was linked tells what was not. 
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,14 +87,14 @@ def _of_both(one: RawTable, other: RawTable, beside: Behind, names: tuple[str, s
     )  # fmt: skip
 
 
-def _tallied(side: Side, outcome: Rows) -> Tallies:
+def _tallied(side: Side, outcome: npt.NDArray[np.integer[Any] | np.bool_]) -> Tallies:
     tallies = Tallies(side.dataset, (None,))
     if tallies.is_public:
         return tallies
     for owner, start, end in zip(side.owners, side.begins[:-1], side.begins[1:], strict=True):
         at = int(start)
         for batch in side.subjects.slice(at, int(end) - at).to_batches():
-            tallies.update(owner, batch, outcome[at : at + batch.num_rows])
+            tallies.update(owner, batch, outcome[at : at + batch.num_rows].astype(np.int64))
             at += batch.num_rows
     return tallies
 
@@ -132,7 +133,7 @@ def _unlinked(linked: Linked) -> Behind:
     found: list[Contributors] = []
     outcomes = (linked.matches.left_outcome, linked.matches.right_outcome)
     for side, outcome in zip(linked.sides, outcomes, strict=True):
-        tallies = _tallied(side, (outcome >= FIRST_PASS).astype(np.int64))
+        tallies = _tallied(side, outcome >= FIRST_PASS)
         found += tallies.contributors(None, np.array([0, -1]), 1)
     return tuple(found)
 
