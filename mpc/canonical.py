@@ -136,7 +136,7 @@ def parse_json(kind: type[AnyTerm], raw: bytes, *, what: str, max_bytes: int = J
 def json_depth(raw: bytes) -> int:
     """Return the deepest nesting of brackets outside strings; works on any bytes and parses nothing."""
     # A string that is never closed is taken to the end: giving up on it would start anew at each quote within.
-    bare = re.sub(rb'"(?:[^"\\]|\\.)*+"?', b"", raw, flags=re.DOTALL)
+    bare = re.sub(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', b"", raw, flags=re.DOTALL)
     depth = deepest = 0
     for bracket in re.findall(rb"[\[\]{}]", bare):
         depth += 1 if bracket in b"[{" else -1

@@ -114,7 +114,10 @@ def names_of(raw: bytes) -> list[str]:
 
 def recognise(raw: bytes) -> str:
     """Return the name of the one format that ``raw`` is in, or raise ``Malformed``."""
-    names = names_of(raw)
+    return _only(names_of(raw))
+
+
+def _only(names: Sequence[str]) -> str:
     if len(names) != 1:
         raise Malformed(
             "evidence.unrecognised", "the evidence is not recognised",
@@ -141,4 +144,4 @@ def taken_out(raw: bytes, asked: str | None = None) -> tuple[str, Held]:
     )
     if len(inside) == 1 and asked in {None, inside[0][0]}:
         return inside[0]
-    return asked or recognise(raw), Held("", raw)
+    return asked or _only(direct), Held("", raw)

@@ -15,16 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from mpc.canonical import format_time
 from mpc.errors import Malformed
-from mpc.evidence.certificate import Certificate
+from mpc.evidence.certificate import Certificate, extensions_of
 from mpc.evidence.chain import HASHES, RSA_MIN_BITS, Chain, load_key
 from mpc.evidence.checks import Checks
+from mpc.evidence.der import CONTEXT_0, INTEGER, SEQUENCE, read_element
 
 LIST_MAX_BYTES = 256 << 10
 # What the library raises for a list that it cannot read; most of these are no ValueError.
-_UNREADABLE = (
-    ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)  # fmt: skip
+_UNREADABLE = (ValueError, LookupError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,9 @@ def parse_revocation_list(der: bytes) -> RevocationList:
     if len(der) > LIST_MAX_BYTES:
         raise _malformed("it is over the limit of size")
     try:
+        issuer, critical = _issuer_of(der)
         parsed = x509.load_der_x509_crl(der)
-        critical = sorted(extension.oid.dotted_string for extension in parsed.extensions if extension.critical)
-        issuer, until = parsed.issuer.public_bytes(), parsed.next_update_utc
+        until = parsed.next_update_utc
         _ = parsed.signature_hash_algorithm, parsed.signature_algorithm_parameters  # raise where they are unknown
     except _UNREADABLE as failure:
         raise _malformed(f"it does not parse as X.509 ({type(failure).__name__})") from None
@@ -71,6 +69,17 @@ def parse_revocation_list(der: bytes) -> RevocationList:
     if until is None:
         raise _malformed("it does not say until when it holds")
     return RevocationList(der, parsed, issuer, parsed.last_update_utc, until)
+
+
+def _issuer_of(der: bytes) -> tuple[bytes, bool]:
+    """Return the issuer's name, and whether an extension is critical (5.1); names are not the library's to judge."""
+    body, *_ = read_element(der).children(SEQUENCE)
+    fields = body.children(SEQUENCE)
+    _, issuer, *rest = fields[1:] if fields[0].tag == INTEGER else fields  # before the issuer: version, algorithm
+    extensions = [extension for field in rest for extension in extensions_of(field, tag=CONTEXT_0)]
+    if len({oid for oid, _, _ in extensions}) != len(extensions):
+        raise ValueError("an extension twice")
+    return issuer.whole, any(critical for _, critical, _ in extensions)
 
 
 def check_revocation(chain: Chain, lists: Sequence[RevocationList], *, at: datetime, checks: Checks) -> Coverage:

@@ -21,8 +21,8 @@ def test_lines_are_as_long_as_they_like(line: int, separator: bytes) -> None:
     assert unarmoured(armoured(lines)) == [("CERTIFICATE", CONTENT)]
 
 
-def test_blocks_come_in_order_with_words_around_them() -> None:
-    both = b"of the root:\n" + armoured() + b"and its list:\n" + armoured(begin="X509 CRL", end="X509 CRL")
+def test_blocks_come_in_order_with_white_space_around_them() -> None:
+    both = b"\n" + armoured() + b" \r\n\t" + armoured(begin="X509 CRL", end="X509 CRL")
     assert unarmoured(both) == [("CERTIFICATE", CONTENT), ("X509 CRL", CONTENT)]
 
 
@@ -32,7 +32,8 @@ def test_blocks_come_in_order_with_words_around_them() -> None:
         b"", b"no block", armoured(b""), armoured(end="CERTIFICATF"), armoured(BODY.replace(b"A", b"\x0c", 1)),
         armoured(BODY[:-1]), armoured(BODY + BODY), armoured() + b"-----BEGIN CERTIFICATE-----\n",
         armoured(begin="certificate", end="certificate"), armoured().replace(b"-----END", b"-----AND"),
-        armoured(b64encode(CONTENT)[:-3] + b"B=="),
+        armoured(b64encode(CONTENT)[:-3] + b"B=="), b"the root:\n" + armoured(), armoured() + b"the root" + armoured(),
+        armoured() + armoured().replace(b"N CERT", b"M CERT"), armoured() + b"\0",
     ],
 )  # fmt: skip
 def test_another_spelling_is_refused(file: bytes) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from asn1crypto import algos
 from asn1crypto import x509 as oracle
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mpc.errors import Malformed
-from mpc.evidence.certificate import Certificate, parse_certificate
+from mpc.evidence.certificate import USUAL_ALGORITHMS, Certificate, SignatureAlgorithm, parse_certificate
 from mpc.evidence.der import INTEGER, OBJECT_IDENTIFIER, SEQUENCE, dotted, encode, integer_of, read_element, sequence_of
 from tests.evidence.nitro.nitro_forge import NitroForge
 from tests.evidence.snp_forge import SnpForge
@@ -103,6 +104,17 @@ def test_certificates_are_read_as_an_independent_parser_reads_them() -> None:
         )
         ran += 1
     assert ran == 34
+
+
+def test_usual_algorithms_are_what_an_independent_parser_says_of_them() -> None:
+    assert len(USUAL_ALGORITHMS) == 6
+    for der, named in USUAL_ALGORITHMS.items():
+        read = algos.SignedDigestAlgorithm.load(der, strict=True)
+        salt = read["parameters"]["salt_length"].native if read.signature_algo == "rsassa_pss" else None
+        assert named == SignatureAlgorithm(read.signature_algo, read.hash_algo, salt)
+        if salt:
+            mask = read["parameters"]["mask_gen_algorithm"]["parameters"]["algorithm"].native
+            assert mask == read.hash_algo
 
 
 def changed(**fields: bytes) -> bytes:

@@ -103,8 +103,6 @@ def padded(entry: Entry, raw: bytes) -> tuple[bytes, bytes]:
     """Return a piece of evidence without what may be left out at its end, and which bytes may stand there."""
     if entry["format"] == "tdx":
         return raw.rstrip(b"\0"), b"\0"  # with which attesters pad quotes
-    if raw.startswith(b"-----BEGIN"):
-        return raw[: raw.rindex(b"-----END")], bytes(range(256))  # around the armour stands what will (RFC 7468, 2)
     return (raw.rstrip(), b" \n") if raw.isascii() else (raw, b"")  # white space of texts
 
 

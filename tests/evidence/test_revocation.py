@@ -1,7 +1,7 @@
 """A revocation list is read whole or is malformed, whatever the library that reads it raises."""
 
 import pytest
-from asn1crypto import crl
+from asn1crypto import crl, x509
 
 from mpc.errors import Malformed
 from mpc.evidence.revocation import LIST_MAX_BYTES, parse_revocation_list
@@ -25,6 +25,14 @@ def spoiled(what: str) -> bytes:
                 algorithm["algorithm"] = "1.2.3.4"
         case "extension twice":
             body["crl_extensions"].append(body["crl_extensions"][0].copy())
+        case "critical":
+            body["crl_extensions"][0]["critical"] = True
+        case "critical of no truth":
+            body["crl_extensions"][0]["critical"] = True
+            raw = odd.dump(force=True)
+            return raw.replace(b"\x01\x01\xff", b"\x02\x01\x01")
+        case "country":
+            body["issuer"] = x509.Name.build({"country_name": "nowhere"})
         case "no end":
             del body["next_update"]
     return bytes(odd.dump(force=True))
@@ -38,11 +46,18 @@ def test_a_list_is_read_with_its_times_and_numbers() -> None:
     assert read.is_current(NEXT)
 
 
-@pytest.mark.parametrize("what", ["version", "algorithm", "extension twice", "no end"])
+@pytest.mark.parametrize(
+    "what", ["version", "algorithm", "extension twice", "critical", "critical of no truth", "no end"]
+)
 def test_a_list_that_is_odd_in_one_place_is_malformed(what: str) -> None:
     with pytest.raises(Malformed) as caught:
         parse_revocation_list(spoiled(what))
     assert caught.value.code == "evidence.revocation_list"
+
+
+def test_a_name_is_compared_and_not_judged() -> None:
+    odd = spoiled("country")
+    assert parse_revocation_list(odd).issuer in odd
 
 
 @pytest.mark.parametrize("raw", [b"", b"\0", LIST[:-1], LIST + b"\0", bytes(LIST_MAX_BYTES + 1)])

@@ -81,7 +81,7 @@ def parse_armour(data: bytes) -> tuple[Certificate, ...]:
     if data.count(b"-----BEGIN") > CHAIN_MAX_CERTIFICATES:
         raise _malformed("more certificates than any chain needs")
     try:
-        return tuple(parse_certificate(der) for _, der in unarmoured(data))
+        return tuple(parse_certificate(der) for _, der in unarmoured(data.removesuffix(b"\0")))
     except ValueError as problem:
         raise _malformed(str(problem)) from None
 

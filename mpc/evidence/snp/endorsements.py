@@ -17,13 +17,11 @@ from types import MappingProxyType
 from typing import Final, Literal
 from uuid import UUID
 
-from asn1crypto import core
-
 from mpc.errors import Malformed
 from mpc.evidence.armour import unarmoured
 from mpc.evidence.certificate import Certificate, parse_certificate
 from mpc.evidence.chain import OTHERS_MAX_CERTIFICATES
-from mpc.evidence.der import CONTEXT_0, INTEGER, SEQUENCE, Element, read_element
+from mpc.evidence.der import CONTEXT_0, INTEGER, SEQUENCE, Element, integer_of, read_element, text_of
 from mpc.evidence.json_fields import field_of
 from mpc.evidence.loose_json import read_json
 from mpc.evidence.reference_values.snp import Product
@@ -109,22 +107,25 @@ def sorted_out(endorsements: Sequence[bytes]) -> Endorsements:
 
 @lru_cache(maxsize=64)  # one machine's endorsements come along with every report of it
 def _read(file: bytes) -> Endorsements:
-    pieces = pieces_of(file)
-    lists = tuple(parse_revocation_list(piece) for piece in pieces if _is_list(piece))
-    certificates = [parse_certificate(piece) for piece in pieces if not _is_list(piece)]
+    lists, certificates = [], []
+    for piece in pieces_of(file):
+        if _is_list(piece):
+            lists.append(parse_revocation_list(piece))
+        else:
+            certificates.append(parse_certificate(piece))
     keys = tuple(key_certificate(one) for one in certificates if one.extension(_STRUCTURE_VERSION) is not None)
     authorities = tuple(one for one in certificates if one.extension(_STRUCTURE_VERSION) is None)
-    return Endorsements(keys, authorities, lists)
+    return Endorsements(keys, authorities, tuple(lists))
 
 
 def key_certificate(certificate: Certificate) -> KeyCertificate:
     """Return ``certificate`` with AMD's extensions read, or raise ``Malformed``."""
     try:
-        name = core.IA5String.load(certificate.extension(_PRODUCT_NAME) or b"", strict=True).native
+        name = text_of(read_element(certificate.extension(_PRODUCT_NAME) or b""))
         levels = {part: _level(certificate, oid) for part, oid in _PATCH_LEVELS.items()}
         csp = certificate.extension(_CSP_ID)
-        csp_id = None if csp is None else str(core.load(csp, strict=True).native)
-    except (ValueError, TypeError) as failure:
+        csp_id = None if csp is None else text_of(read_element(csp))
+    except ValueError as failure:
         raise _malformed(f"AMD's extensions of a certificate do not parse ({type(failure).__name__})") from None
     product = next((known for known in _PRODUCTS if name.partition("-")[0] == known), None)
     identity = certificate.extension(_HARDWARE_ID)
@@ -139,7 +140,7 @@ def key_certificate(certificate: Certificate) -> KeyCertificate:
 
 def _level(certificate: Certificate, oid: str) -> int | None:
     value = certificate.extension(oid)
-    return None if value is None else int(core.Integer.load(value, strict=True).native)
+    return None if value is None else integer_of(read_element(value))
 
 
 def _bare(identity: bytes) -> bytes:
