@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 _ORIGIN_BITS = 8
-"""An origin is this many bits finer than the range of the values."""
+"""An origin is this many bits finer than the range of the values, or than their spread in its slot."""
 
 
 class Moments:
@@ -76,23 +76,32 @@ class Moments:
 
 
 def _moments(values: Floats, codes: Codes, slots: int) -> Moments:
-    found = Moments(slots)
-    found.count = np.bincount(codes, minlength=slots).astype(np.int64)
-    divisor = np.maximum(found.count, 1)
-    found.origin = _near(np.bincount(codes, values, minlength=slots) / divisor, values)
-    deviations = values - found.origin[codes]
-    surplus = np.bincount(codes, deviations, minlength=slots)
-    found.shift = surplus / divisor
-    squares = np.bincount(codes, deviations * deviations, minlength=slots)
+    count = np.bincount(codes, minlength=slots).astype(np.int64)
+    means = np.bincount(codes, values, minlength=slots) / np.maximum(count, 1)
+    width = values.max(initial=-np.inf) - values.min(initial=np.inf)
+    found = _about(_near(means, np.full(slots, width)), count, values, codes)
+    # Of groups that lie far apart beside their own spread, the range of all is none to measure by.
+    far = found.shift**2 * count > found.squares
+    if far.any():
+        spread = np.sqrt(found.squares / np.maximum(count, 1))
+        found = _about(np.where(far, _near(found.origin + found.shift, spread), found.origin), count, values, codes)
+    return found
+
+
+def _about(origin: Floats, count: Codes, values: Floats, codes: Codes) -> Moments:
+    """Return the moments by deviations from the ``origin`` of each slot."""
+    found = Moments(len(count))
+    found.count, found.origin = count, origin
+    deviations = values - origin[codes]
+    surplus = np.bincount(codes, deviations, minlength=len(count))
+    found.shift = surplus / np.maximum(count, 1)
+    squares = np.bincount(codes, deviations * deviations, minlength=len(count))
     found.squares = np.maximum(squares - surplus * found.shift, 0.0)
     return found
 
 
-def _near(means: Floats, values: Floats) -> Floats:
-    """Return ``means`` rounded to few bits beside the range of ``values``; as they are if there is no such range."""
-    width = values.max(initial=-np.inf) - values.min(initial=np.inf)
-    if not (np.isfinite(width) and width > 0):
-        return means
-    step = np.ldexp(1.0, int(np.frexp(width)[1]) - _ORIGIN_BITS)
+def _near(means: Floats, width: Floats) -> Floats:
+    """Return ``means`` rounded to few bits beside a ``width`` each; as they are if there is no such width."""
+    step = np.ldexp(1.0, np.frexp(np.where(np.isfinite(width), width, 0.0))[1] - _ORIGIN_BITS)
     near = np.rint(means / step) * step
-    return np.where(np.isfinite(near), near, means)
+    return np.where(np.isfinite(near) & np.isfinite(width) & (width > 0), near, means)

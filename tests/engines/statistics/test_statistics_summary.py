@@ -54,8 +54,10 @@ def test_a_summary_by_groups_is_what_numpy_says(patients: Make, table: Make) -> 
     parts = (table(terms, "north", [rows[:100], rows[100:101]]), table(terms, "south", [rows[101:]]))
     found = summary(terms, parts, ("age", "price"), ("grade",))
     assert [(m.name, m.kind, m.unit) for m in found.measures] == [
-        ("age_n", "count", None), ("age_mean", "mean", "years"), ("age_sd", "spread", "years"),
-        ("price_n", "count", None), ("price_mean", "mean", "EUR"), ("price_sd", "spread", "EUR"),
+        ("age_n", "count", None), ("age_subjects", "count", None),
+        ("age_mean", "mean", "years"), ("age_sd", "spread", "years"),
+        ("price_n", "count", None), ("price_subjects", "count", None),
+        ("price_mean", "mean", "EUR"), ("price_sd", "spread", "EUR"),
     ]  # fmt: skip
     lines = {row["grade"]: row for row in found.data.to_pylist()}
     assert list(lines) == ["1", "2", "3", None]
@@ -105,6 +107,13 @@ def test_a_huge_offset_costs_no_digits(patients: Make, table: Make) -> None:
 
 
 VALUES = st.floats(-1e6, 1e6).map(lambda x: round(x, 6))
+
+
+def test_groups_far_apart_keep_the_digits_of_their_own_spread() -> None:
+    moments = Moments()
+    near = [1e9, 1e9 + 1.00001]
+    moments.add(np.array([*near, 1e9 + 131072]), np.array([0, 0, 1]), 2)
+    assert math.sqrt(moments.variance[0]) == pytest.approx(exact(near)[1], rel=1e-12)
 
 
 @given(
