@@ -134,7 +134,8 @@ class Pooled:
 def _summary(question: StatisticsQuestion) -> str:
     by = ", ".join(question.arguments.get("by", ()))
     asked = [
-        f"count({name}) AS {name}_n, avg({name}) AS {name}_mean, stddev_samp({name}) AS {name}_sd"
+        f"count({name}) AS {name}_n, count({name}) AS {name}_subjects, "  # a row is a subject
+        f"avg({name}) AS {name}_mean, stddev_samp({name}) AS {name}_sd"
         for name in question.arguments["columns"]
     ]
     return f"SELECT {', '.join([by, *asked])} FROM {question.dataset} GROUP BY {by}"  # noqa: S608 - names of the contract
@@ -143,7 +144,7 @@ def _summary(question: StatisticsQuestion) -> str:
 def _crosstab(question: StatisticsQuestion) -> str:
     down, across = question.arguments["row"][0], question.arguments["column"][0]
     return (
-        f"SELECT {down}, {across}, count(*) AS n FROM {question.dataset} "  # noqa: S608 - names of the contract
+        f"SELECT {down}, {across}, count(*) AS n, count(*) AS subjects FROM {question.dataset} "  # noqa: S608 - names of the contract
         f"WHERE {down} IS NOT NULL AND {across} IS NOT NULL GROUP BY CUBE ({down}, {across})"
     )
 

@@ -49,7 +49,8 @@ def kaplan_meier(rows: Sequence[Row], arguments: Mapping[str, Sequence[str]]) ->
             step = next(step for step in reversed(curve) if step.time <= at)
             found["survival"].append({
                 **group, "time": at, "survival": step.survival, "standard_error": step.error, "lower": step.lower,
-                "upper": step.upper, "at_risk": int((time >= at).sum()), "events": int(event[time <= at].sum()),
+                "upper": step.upper, "at_risk": int((time >= at).sum()),
+                "subjects": int((time >= at).sum()), "events": int(event[time <= at].sum()),
             })  # fmt: skip
         halves = {
             name: next((step.time for step in curve if (getattr(step, value) or np.inf) <= HALF), None)
@@ -96,7 +97,9 @@ def log_rank(rows: Sequence[Row], arguments: Mapping[str, Sequence[str]]) -> Row
             apart += int((died & inside).sum()) - d * n1 / n
             variance += d * (n1 / n) * (1 - n1 / n) * (n - d) / (n - 1) if n > 1 else 0.0
     statistic = apart**2 / variance
-    return {"chi_square": statistic, "degrees_of_freedom": 1, "p_value": float(gammaincc(0.5, statistic / 2))}
+    p_value = float(gammaincc(0.5, statistic / 2))
+    counted = {"n": len(rows), "subjects": len(rows)}
+    return {**counted, "chi_square": statistic, "degrees_of_freedom": 1, "p_value": p_value}
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _TELLS_ROWS = frozenset({"count", "goodness"})
 """Kinds of measures from which the number of linked rows follows."""
 
 _SUBJECTS = "subjects"
-"""What statistical methods call their number of subjects."""
+"""What statistical methods call their number of subjects; where a table has several, its end."""
 
 
 def match_tables(linked: Linked, passes: int) -> tuple[RawTable, ...]:
@@ -70,9 +70,10 @@ def _of_both(one: RawTable, other: RawTable, beside: Behind, names: tuple[str, s
     contributors: dict[str, Behind] = {}
     for source, name in ((one, names[0]), (other, names[1])):
         for measure in source.measures:
-            if source is other and measure.name != _SUBJECTS:
+            counts_subjects = measure.name == _SUBJECTS or measure.name.endswith(f"_{_SUBJECTS}")
+            if source is other and not counts_subjects:
                 continue
-            shown = f"{_SUBJECTS}_{name}" if measure.name == _SUBJECTS else measure.name
+            shown = f"{measure.name}_{name}" if counts_subjects else measure.name
             measures.append(replace(measure, name=shown))
             data[shown] = source.data.column(measure.name)
             contributors[shown] = (

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mpc.engines.statistics.numbers import Floats, Numbers
 from mpc.engines.statistics.passes import PARTY, Codes, Folded, KeyedFold, Pass
-from mpc.engines.statistics.tables import Cells, count, figure, key_columns, tidy
+from mpc.engines.statistics.tables import Cells, count, figure, key_columns, subjects, tidy
 from mpc.questions.statistics import CheckedStatistics
 from mpc.results import Largest, Measure, RawResult
 from mpc.table.batches import normalised
@@ -100,6 +100,7 @@ class Concentration:
         source = self._column[0]
         cells = [
             count("n", [len(values) for values in each], behind, source),
+            *subjects(behind, source),
             Cells(Measure("total", "sum", source, extensive=True, unit=unit), pa.array(total), behind, tuple(weighed)),
             figure("hhi", "concentration", list(map(hhi, each)), behind, source=source, largest=tuple(weighed)),
             figure("gini", "inequality", list(map(gini, each)), behind, source=source, largest=tuple(weighed)),

@@ -1,5 +1,7 @@
 """``crosstab`` computed: one keyed fold that counts, then totals and tests of independence of every stratum."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -8,7 +10,7 @@ from scipy.special import chdtrc
 from mpc.engines.statistics.counting import GroupRows
 from mpc.engines.statistics.fisher import fisher_exact
 from mpc.engines.statistics.passes import Folded, KeyedFold, Pass
-from mpc.engines.statistics.tables import key_columns
+from mpc.engines.statistics.tables import count, key_columns, subjects, tidy
 from mpc.questions.statistics import CheckedStatistics
 from mpc.results import Contributors, Measure, RawResult, RawTable
 
@@ -49,12 +51,9 @@ class Crosstab:
             margins += [sum(1 << i for i in totalled)] * len(rows)
             behind.append(folded.tallies.contributors(None, cells, len(rows)))
         data = key_columns(self._dataset, self._keys, groups)
-        data["n"] = pa.array(np.concatenate(counts))
-        return RawTable(
-            "crosstab", self._keys, (Measure("n", "count", "*", extensive=True),), pa.table(data),
-            {"n": _joined(behind)}, np.array(margins, np.int64),
-            public=folded.tallies.is_public, complete=folded.complete,
-        )  # fmt: skip
+        everybody = _joined(behind)
+        shown = [count("n", np.concatenate(counts), everybody), *subjects(everybody)]
+        return replace(tidy("crosstab", data, shown, folded), margins=np.array(margins, np.int64))
 
     def _tests(self, folded: Folded) -> RawTable:
         strata, rows = _totalled(folded.groups, (_ROW, _COLUMN))

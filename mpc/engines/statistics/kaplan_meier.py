@@ -73,10 +73,17 @@ class KaplanMeier:
             figure(name, "survival", np.ravel([each[i] for each in self._shown()]), behind, source="survival")
             for i, name in enumerate(_CURVE)
         ]
-        for name, counted in (("at_risk", Times.at_risk), ("events", Times.until)):
-            counts = np.ravel([counted(times, self._at) for times, _ in self._curves])
-            measure = Measure(name, "survival", "survival", extensive=False)
-            cells.append(Cells(measure, pa.array(counts.astype(np.int64)), behind))
+        counts = {
+            name: np.ravel([counted(times, self._at) for times, _ in self._curves])
+            for name, counted in (("at_risk", Times.at_risk), ("events", Times.until))
+        }
+        if behind:
+            counts = {"at_risk": counts["at_risk"], "subjects": behind[0].total, "events": counts["events"]}
+        cells += [
+            # Of one kind with the curve: where a step is withheld, all numbers of it are.
+            Cells(Measure(name, "survival", "survival", extensive=False), pa.array(each.astype(np.int64)), behind)
+            for name, each in counts.items()
+        ]
         return tidy("survival", keys, cells, folded)
 
     def _shown(self) -> list[Floats]:

@@ -9,7 +9,7 @@ from scipy.special import chdtrc
 
 from mpc.engines.statistics.passes import Folded, KeyedFold, Pass
 from mpc.engines.statistics.survival_times import TIME, Times, TimeTable, computed
-from mpc.engines.statistics.tables import Cells, figure, tidy
+from mpc.engines.statistics.tables import Cells, count, figure, subjects, tidy
 from mpc.questions.statistics import CheckedStatistics
 from mpc.questions.statistics.survival import event_column
 from mpc.results import Measure, RawResult, RawTable
@@ -57,6 +57,8 @@ class LogRank:
         behind = (*folded.tallies.contributors(None, np.zeros(len(cells), np.int64), 1), *met)
         statistic, freedom, p_value = test
         shown = [
+            count("n", [sum(folded.rows.values())], behind),
+            *subjects(behind),
             figure("chi_square", "test", [np.nan if statistic is None else statistic], behind, source="log_rank"),
             Cells(Measure("degrees_of_freedom", "test", "log_rank", extensive=False), pa.array([freedom]), behind),
             figure("p_value", "test", [np.nan if p_value is None else p_value], behind, source="log_rank"),

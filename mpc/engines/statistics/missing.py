@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from mpc.engines.statistics.counting import added
 from mpc.engines.statistics.passes import Codes, Computed, Folded, KeyedFold, Pass
-from mpc.engines.statistics.tables import Behind, Cells, count, figure, key_columns, tidy
+from mpc.engines.statistics.tables import Behind, Cells, count, figure, key_columns, subjects, tidy
 from mpc.questions.statistics import CheckedStatistics
 from mpc.results import Contributors, RawResult
 
@@ -69,7 +69,9 @@ class Missing:
         cells: list[Cells] = [
             # What is known and what is not determine each other beside the number of rows: one source.
             count("present", present, known, "values"),
+            *subjects(known, "values", of="present"),
             count("missing", rows - present, unknown, "values"),
+            *subjects(unknown, "values", of="missing"),
             figure("missing_share", "rate", share, both, source="values"),
         ]
         return RawResult((tidy("missing", keys, cells, folded),))

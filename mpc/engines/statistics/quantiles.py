@@ -15,7 +15,7 @@ from mpc.engines.statistics.counting import Nothing
 from mpc.engines.statistics.numbers import Floats, Numbers
 from mpc.engines.statistics.ordered import Codes, Images, image, value
 from mpc.engines.statistics.passes import Folded, KeyedFold, Pass
-from mpc.engines.statistics.tables import Behind, Cells, count, figure, key_columns, tidy
+from mpc.engines.statistics.tables import Behind, Cells, count, figure, key_columns, subjects, tidy
 from mpc.errors import Exhausted
 from mpc.questions.statistics import CheckedStatistics
 from mpc.questions.statistics.method import DECLARED
@@ -223,6 +223,7 @@ class Quantiles:
             behind = self._behind(folded, numbers.name)
             values = numbers.shown(self._found[numbers.name].ravel())
             cells.append(count(f"{numbers.name}_n", self._sizes[numbers.name][group], behind[:1], numbers.name))
+            cells += subjects(behind[:1], numbers.name, of=numbers.name)
             cells.append(
                 figure(
                     numbers.name, "quantile", values, behind, source=numbers.name, unit=column.unit if column else None

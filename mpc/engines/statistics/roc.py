@@ -11,7 +11,7 @@ from mpc.engines.statistics.mann_whitney import alike
 from mpc.engines.statistics.numbers import Numbers
 from mpc.engines.statistics.ordered import Codes, OrderedCounts
 from mpc.engines.statistics.passes import Folded, KeyedFold, Pass
-from mpc.engines.statistics.tables import Behind, count, each_of, figure, tidy
+from mpc.engines.statistics.tables import Behind, count, each_of, figure, subjects, tidy
 from mpc.questions.statistics import CheckedStatistics
 from mpc.results import Contributors, RawResult, RawTable
 
@@ -66,6 +66,7 @@ class Roc:
         every = folded.tallies.contributors(None, np.zeros(2, np.int64), 1)
         cells = [
             count("n", [first.sum() + second.sum()], (*every, *both), source),
+            *subjects((*every, *both), source),
             count("events", [first.sum()], (*events, *both), source),
             figure("area", "association", [area], both, source=source),
             figure("standard_error", "uncertainty", [error], both, source=source),

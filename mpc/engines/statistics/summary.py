@@ -1,16 +1,17 @@
 """``summary`` computed: one keyed fold of moments."""
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from mpc.engines.statistics.moments import Moments
-from mpc.engines.statistics.numbers import Numbers, values_or_null
+from mpc.engines.statistics.numbers import Numbers
 from mpc.engines.statistics.passes import Folded, KeyedFold, Pass
-from mpc.engines.statistics.tables import key_columns
+from mpc.engines.statistics.tables import Cells, count, figure, key_columns, subjects, tidy
 from mpc.questions.statistics import CheckedStatistics
-from mpc.results import Measure, RawResult, RawTable
-from mpc.table.schema import Column
+from mpc.results import RawResult
 
 
 class GroupMoments:
@@ -50,39 +51,19 @@ class Summary:
         )
 
     def next(self, folded: Folded) -> RawResult:
-        """Return count, mean and sample standard deviation of each column in each group."""
+        """Return count, subjects, mean and sample standard deviation of each column in each group."""
         size = len(folded.groups)
-        data = key_columns(self._dataset, self._by, folded.groups)
-        measures: list[Measure] = []
-        contributors, largest = {}, {}
+        cells: list[Cells] = []
         for numbers in self._numbers:
             name = numbers.name
             moments: Moments = folded.accumulator.columns[name]
             behind = folded.tallies.contributors(name, np.arange(size), size)
-            described = _measures(name, self._dataset.column(name))
-            values = (
-                pa.array(moments.count),
-                values_or_null(numbers.shown(moments.mean)),
-                values_or_null(numbers.shown(np.sqrt(moments.variance))),
-            )
             weighed = folded.tallies.largest(name, np.arange(size), size)
-            for measure, cells in zip(described, values, strict=True):
-                measures.append(measure)
-                data[measure.name] = cells
-                contributors[measure.name] = behind
-                if measure.kind != "count":
-                    largest[measure.name] = weighed
-        table = RawTable(
-            "summary", self._by, tuple(measures), pa.table(data), contributors, np.zeros(size, np.int64),
-            public=folded.tallies.is_public, complete=folded.complete, largest=largest,
-        )  # fmt: skip
-        return RawResult((table,))
-
-
-def _measures(name: str, column: Column | None) -> tuple[Measure, Measure, Measure]:
-    unit = None if column is None else column.unit
-    return (
-        Measure(f"{name}_n", "count", name, extensive=True),
-        Measure(f"{name}_mean", "mean", name, extensive=False, unit=unit),
-        Measure(f"{name}_sd", "spread", name, extensive=False, unit=unit),
-    )
+            column = self._dataset.column(name)
+            cells += [count(f"{name}_n", moments.count, behind, name), *subjects(behind, name, of=name)]
+            shown = partial(
+                figure, behind=behind, source=name, unit=None if column is None else column.unit, largest=weighed
+            )
+            cells.append(shown(f"{name}_mean", "mean", numbers.shown(moments.mean)))
+            cells.append(shown(f"{name}_sd", "spread", numbers.shown(np.sqrt(moments.variance))))
+        return RawResult((tidy("summary", key_columns(self._dataset, self._by, folded.groups), cells, folded),))

@@ -52,12 +52,16 @@ def figure(
     return Cells(Measure(name, kind, source, extensive=False, unit=unit), values_or_null(values), behind, largest)
 
 
-def subjects(behind: Behind, source: str = "*") -> list[Cells]:
-    """Return the column of distinct subjects, one for each subject domain; none for public data."""
+def subjects(behind: Behind, source: str = "*", *, of: str = "") -> list[Cells]:
+    """Return the column of distinct subjects, one for each subject domain; none for public data.
+
+    ``of`` comes before its name where a table has several.
+    """
     shown: dict[str, Contributors] = {}
     for one in behind:
         shown.setdefault(one.domain, one)
-    names = {domain: "subjects" if len(shown) == 1 else f"subjects_{domain}" for domain in shown}
+    plain = f"{of}_subjects" if of else "subjects"
+    names = {domain: plain if len(shown) == 1 else f"{plain}_{domain}" for domain in shown}
     return [count(names[domain], one.total, behind, source) for domain, one in shown.items()]
 
 

@@ -14,7 +14,7 @@ from mpc.questions.statistics.method import (
 )
 from mpc.table.schema import Dataset
 
-_NAMES_ARE_FREE = key_names_are_free("n", "total", "hhi", "gini")
+_NAMES_ARE_FREE = key_names_are_free("n", "subjects", "total", "hhi", "gini")
 
 
 def _sentence(arguments: Arguments, dataset: Dataset) -> str:

@@ -31,9 +31,9 @@ def _check(arguments: Arguments, dataset: Dataset) -> None:
             "repeated", "a crosstab names a column twice", why="a column against itself says nothing",
             remedy="name different columns for row, column and by",
         )  # fmt: skip
-    if "n" in names:
+    for name in sorted({"n", "subjects"} & set(names)):
         raise forbidden(
-            "name", "a crosstab cannot have a column called n", why="the counts have that name",
+            "name", f"a crosstab cannot have a column called {name}", why="the counts have that name",
             remedy="give the column another name in the contract",
         )  # fmt: skip
     check_cells(names, dataset)

@@ -1,6 +1,6 @@
 """``kaplan_meier``: the share that is still without the event at declared times, and the median time."""
 
-from mpc.questions.statistics.method import DECLARED, Arguments, Columns, Method, Numbers, listed
+from mpc.questions.statistics.method import DECLARED, Arguments, Columns, Method, Numbers, key_names_are_free, listed
 from mpc.questions.statistics.survival import ENTRY, EVENT, TIME, check_groups, check_survival, followed
 from mpc.table.schema import Dataset
 
@@ -17,8 +17,15 @@ def _sentence(arguments: Arguments, dataset: Dataset) -> str:
     )
 
 
+_NAMES_ARE_FREE = key_names_are_free(
+    "time", "survival", "standard_error", "lower", "upper", "at_risk", "subjects", "events", "n", "median",
+    "median_lower", "median_upper",
+)  # fmt: skip
+
+
 def _check(arguments: Arguments, dataset: Dataset) -> None:
     check_survival(arguments, dataset)
+    _NAMES_ARE_FREE(arguments, dataset)
     check_groups(arguments["by"], dataset)
 
 

@@ -22,5 +22,5 @@ METHOD = Method(
         Columns("by", "grouped", GROUPS, least=0, most=8),
     ),
     sentence=_sentence,
-    check=key_names_are_free("column", "present", "missing", "missing_share"),
+    check=key_names_are_free("column", "present", "present_subjects", "missing", "missing_subjects", "missing_share"),
 )

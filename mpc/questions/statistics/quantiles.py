@@ -31,5 +31,5 @@ METHOD = Method(
         Numbers("at", "0.05", "0.95", least=1, most=19),
     ),
     sentence=_sentence,
-    check=key_names_are_free("quantile", suffixes=("", "_n")),
+    check=key_names_are_free("quantile", suffixes=("", "_n", "_subjects")),
 )

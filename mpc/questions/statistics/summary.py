@@ -20,5 +20,5 @@ METHOD = Method(
         Columns("by", "grouped", GROUPS, least=0, most=8),
     ),
     sentence=_sentence,
-    check=key_names_are_free(suffixes=("_n", "_mean", "_sd")),
+    check=key_names_are_free(suffixes=("_n", "_subjects", "_mean", "_sd")),
 )

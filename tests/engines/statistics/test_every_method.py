@@ -100,6 +100,30 @@ def test_every_cell_has_its_subjects_whatever_is_known_of_them(asked: tuple[str,
                 assert set(one.without) <= {"north", "south"}
 
 
+ROWS_AND_SUBJECTS = {"n": "subjects", "at_risk": "subjects", "present": "present_subjects"}
+"""Numbers of rows, and what stands beside each; of a column in particular, ``age_n`` and ``age_subjects``."""
+
+
+def test_beside_a_number_of_rows_stands_that_of_subjects(asked: tuple[str, RawResult]) -> None:
+    """Everybody has two rows, so the two numbers differ."""
+    method, _ = asked
+    whole = WHOLE.set_column(0, WHOLE.schema.field(0), pa.array(np.arange(WHOLE.num_rows) // 2))
+    found = 0
+    for table in ask(method, dataset(("north",), identity="shared", rows="many"), whole, 100).tables:
+        for name in (measure.name for measure in table.measures):
+            beside = ROWS_AND_SUBJECTS.get(name) or f"{name.removesuffix('_n')}_subjects" * name.endswith("_n")
+            if beside:
+                found += 1
+                subjects = table.data.column(beside).to_pylist()
+                assert subjects == table.contributors[name][0].total.tolist()
+                rows_of = table.data.column(name).to_pylist()
+                assert all(one <= rows for one, rows in zip(subjects, rows_of, strict=True))
+                assert subjects != rows_of or method == "concentration"  # there, n are the subjects
+    assert found
+    unknown = ask(method, dataset(identity="unknown", rows="many"), whole, 100)
+    assert {one.name for table in unknown.tables for one in table.measures if one.name.endswith("subjects")}
+
+
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_hardly_any_rows_are_an_answer_or_a_refusal_and_release_nothing(
     asked: tuple[str, RawResult], count: int
