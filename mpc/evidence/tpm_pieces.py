@@ -119,7 +119,7 @@ def _public_areas(areas: Sequence[Public]) -> tuple[Public | None, Public | None
     """Return the key's public area and its parent's: a parent is a storage or endorsement key, which decrypts."""
     keys = [area for area in areas if not area.attributes & DECRYPT] if len(areas) > 1 else list(areas)
     parents = [area for area in areas if area not in keys]
-    if len(keys) > 1 or len(parents) > 1 or (areas and not keys):
+    if len(keys) > 1 or len(parents) > 1:  # of several areas without a key all are parents
         raise malformed(_WHAT, "there is more than one public area of a key, or of its parent", "public area")
     return next(iter(keys), None), next(iter(parents), None)
 

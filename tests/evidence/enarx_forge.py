@@ -44,10 +44,11 @@ def request(
     version: bytes = b"\x02\x01\x00",
     subject: bytes = b"\x30\x00",
     extensions: int = 1,
+    extension: bytes | None = None,
 ) -> bytes:
     """Make a request for ``key`` with one extension, signed by ``signer``, or by the key as it should be."""
     flag = [b"\x01\x01\xff"] if critical else []
-    extension = sequence_of(encode(OBJECT_IDENTIFIER, OIDS[tee]), *flag, encode(OCTET_STRING, value))
+    extension = extension or sequence_of(encode(OBJECT_IDENTIFIER, OIDS[tee]), *flag, encode(OCTET_STRING, value))
     values = encode(SET, sequence_of(*[extension] * extensions))
     attributes = encode(CONTEXT_0, sequence_of(encode(OBJECT_IDENTIFIER, EXTENSION_REQUEST), values))
     information = sequence_of(version, subject, spki_of(key), attributes)
@@ -55,9 +56,9 @@ def request(
     return sequence_of(information, ALGORITHMS[algorithm], encode(BIT_STRING, b"\0" + signature))
 
 
-def list_of(*lists: bytes) -> bytes:
+def list_of(*lists: bytes, tag: int = UTF8_STRING) -> bytes:
     """Spell a CrlList."""
-    entries = [sequence_of(encode(UTF8_STRING, AMD_LIST.encode()), given) for given in lists]
+    entries = [sequence_of(encode(tag, AMD_LIST.encode()), given) for given in lists]
     return sequence_of(sequence_of(*entries))
 
 

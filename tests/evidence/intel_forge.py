@@ -50,13 +50,13 @@ def oid(*tail: int) -> bytes:
     return encode(OBJECT_IDENTIFIER, bytes.fromhex("2a864886f84d010d01") + bytes(tail))
 
 
-def number(value: int) -> bytes:
-    return encode(INTEGER, value.to_bytes(value.bit_length() // 8 + 1))
+def number(value: int | bytes) -> bytes:
+    return encode(INTEGER, value if isinstance(value, bytes) else value.to_bytes(value.bit_length() // 8 + 1))
 
 
 def pck_extension(
-    *, svns: Sequence[int] = SVNS, pce_svn: int = PCE_SVN, fmspc: bytes = FMSPC, pce_id: bytes = PCE_ID,
-    ppid: bytes = PPID,
+    *, svns: Sequence[int] = SVNS, pce_svn: int | bytes = PCE_SVN, fmspc: bytes = FMSPC, pce_id: bytes = PCE_ID,
+    ppid: bytes = PPID, truth: bytes = b"\xff",
 ) -> bytes:  # fmt: skip
     tcb = [sequence_of(oid(2, index), number(svn)) for index, svn in enumerate(svns, 1)]
     tcb += [
@@ -70,9 +70,7 @@ def pck_extension(
         sequence_of(oid(4), encode(OCTET_STRING, fmspc)),
         sequence_of(oid(5), b"\x0a\x01\x01"),
         sequence_of(oid(6), encode(OCTET_STRING, INSTANCE)),
-        sequence_of(
-            oid(7), sequence_of(*(sequence_of(oid(7, index), encode(BOOLEAN, b"\xff")) for index in (1, 2, 3)))
-        ),
+        sequence_of(oid(7), sequence_of(*(sequence_of(oid(7, index), encode(BOOLEAN, truth)) for index in (1, 2, 3)))),
     )
 
 
@@ -175,7 +173,9 @@ class IntelForge:
         return self.certify(changed.pop("subject", PLATFORM_CA), self.authority, **({"authority": True} | changed))
 
     def pck_certificate(self, **changed: Any) -> bytes:
-        inside = {key: changed.pop(key) for key in ("svns", "pce_svn", "fmspc", "pce_id", "ppid") if key in changed}
+        inside = {
+            key: changed.pop(key) for key in ("svns", "pce_svn", "fmspc", "pce_id", "ppid", "truth") if key in changed
+        }
         arguments: dict[str, Any] = {"issuer": PLATFORM_CA, "by": self.authority, "extension": pck_extension(**inside)}
         return self.certify(changed.pop("subject", PCK), self.pck, **(arguments | changed))
 

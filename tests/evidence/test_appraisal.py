@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import cbor2
 import pytest
 
 from mpc.canonical import sha256
@@ -238,6 +239,10 @@ def test_a_transcript_that_would_mean_two_things_cannot_be_made(changed: dict[st
 def test_a_transcript_has_one_spelling_and_every_byte_of_it_counts() -> None:
     raw = TRANSCRIPT.to_bytes()
     assert parse_transcript(raw) == TRANSCRIPT
+    values = cbor2.loads(raw)
+    for wrong in (values[:-1], [*values, b""], [*values[:2], 7, *values[3:]], [*values[:2], b"boot", *values[3:]]):
+        with pytest.raises(Malformed):
+            parse_transcript(cbor2.dumps(wrong))
     for changed in (raw[:-1], raw + b"\0", b"", b"\xff", b"\x81\x00"):
         with pytest.raises(Malformed):
             parse_transcript(changed)

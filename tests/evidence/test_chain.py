@@ -172,6 +172,9 @@ def test_what_is_no_certificate_is_malformed() -> None:
         assert caught.value.code == "evidence.certificate"
         with pytest.raises(Malformed):
             certificates_of(raw)
+    with pytest.raises(Malformed) as refused:
+        certificates_of(b"-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n")
+    assert refused.value.why == "the file holds no certificate"
 
 
 def test_every_byte_of_a_certificate_counts() -> None:

@@ -2,10 +2,16 @@
 
 import pytest
 from asn1crypto import crl, x509
+from cryptography import x509 as certificates
+from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from mpc.errors import Malformed
-from mpc.evidence.revocation import LIST_MAX_BYTES, parse_revocation_list
+from mpc.evidence.certificate import parse_certificate
+from mpc.evidence.checks import Checks, NotBelieved
+from mpc.evidence.revocation import LIST_MAX_BYTES, check_lists, parse_revocation_list
 from tests.evidence.intel_forge import ISSUED, NEXT, IntelForge
+from tests.evidence.nitro.nitro_forge import NitroForge
 
 FORGE = IntelForge()
 LIST = FORGE.revocation_list(revoked=[7])
@@ -64,3 +70,18 @@ def test_a_name_is_compared_and_not_judged() -> None:
 def test_what_is_no_list_is_malformed(raw: bytes) -> None:
     with pytest.raises(Malformed):
         parse_revocation_list(raw)
+
+
+@pytest.mark.parametrize(("usage", "holds"), [("crl_sign", True), ("", True), ("key_cert_sign", False)])
+def test_a_list_counts_only_of_an_authority_that_may_sign_lists(usage: str, *, holds: bool) -> None:
+    forge, checks = NitroForge(), Checks("the list")
+    named = certificates.Name([certificates.NameAttribute(certificates.NameOID.COMMON_NAME, "root")])
+    builder = certificates.CertificateRevocationListBuilder(named, ISSUED, NEXT)
+    made = parse_revocation_list(builder.sign(forge.root_key, SHA384()).public_bytes(Encoding.DER))
+    issuer = parse_certificate(forge.root(usage=usage))
+    if holds:
+        assert check_lists(issuer, [made], at=ISSUED, checks=checks) == NEXT
+        return
+    with pytest.raises(NotBelieved) as refused:
+        check_lists(issuer, [made], at=ISSUED, checks=checks)
+    assert refused.value.code == "evidence.crl_signature"

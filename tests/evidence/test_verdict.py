@@ -17,6 +17,7 @@ from mpc.evidence import simulated
 from mpc.evidence.appraisal import Exceptions
 from mpc.evidence.claims import Given, SimulatedReference, TpmReference
 from mpc.evidence.formats import FORMATS
+from mpc.evidence.loose_json import read_json
 from mpc.evidence.tpm_structures import parse_public
 from mpc.evidence.verdict import Verdict, examine, parse_reference, show
 from tests.evidence.tpm_forge import NOW, PCRS, Forge, ecc_public, sized
@@ -253,3 +254,18 @@ def test_what_lies_beside_evidence_never_becomes_claims(name: str) -> None:
     for function in (FORMATS[name].verify, FORMATS[name].compare):
         with pytest.raises(Untrusted, match="no evidence"):
             function(None, None)
+
+
+def test_what_is_neither_evidence_nor_a_document_is_not_shown() -> None:
+    for name in ("nitro", "sev-snp"):
+        with pytest.raises(Malformed):
+            show(b"neither", format=name)
+
+
+def test_json_is_read_up_to_its_limit_and_with_each_name_once() -> None:
+    raw = b'{"a": 1}'
+    assert read_json(raw, what="the file", max_bytes=len(raw)) == {"a": 1}
+    for wrong, most, code in ((raw, len(raw) - 1, "json.size"), (b'{"a": 1, "a": 1}', 99, "json.invalid")):
+        with pytest.raises(Malformed) as refused:
+            read_json(wrong, what="the file", max_bytes=most)
+        assert refused.value.code == code

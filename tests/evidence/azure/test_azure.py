@@ -339,11 +339,13 @@ def test_evidence_that_is_not_as_the_format_has_it_is_malformed() -> None:
         FORGE.evidence(hcl_report=...), FORGE.evidence(hcl_report=7), FORGE.evidence(hcl_report="!"),
         FORGE.evidence(hcl_report=[256]), FORGE.evidence(hcl_report=["a"]), FORGE.evidence(vcek_pem="what"),
         FORGE.evidence(td_quote="AAAA"), FORGE.evidence(tpm_quote=quote | {"pcrs": "00"}),
+        FORGE.evidence(tpm_quote=quote | {"pcrs": [bytes(32).hex()] * 25}),
         FORGE.evidence(tpm_quote=quote | {"pcrs": [7]}), FORGE.evidence(tpm_quote=quote | {"message": "00"}),
         FORGE.evidence(quote=FORGE.quote(magic=bytes.fromhex("ff5443478017"))), FORGE.evidence(ak_certificate=[[1]]),
         b"\x30\x82\x00\x04\x00\x00\x00\x00", b"\x30\x82",
     ):  # fmt: skip
         assert refused(raw)[0] == "parse"
+    assert judged(given=Given(bank="sha3")).reason == "there is no such bank of registers"
 
 
 @given(st.binary(max_size=8), st.integers(0, 2600))
@@ -488,6 +490,8 @@ def test_files_that_are_not_one_quote_refuse() -> None:
         [whole, message, signature], [whole[:-1]], [whole + b"\0"], [json.dumps(quote | {"pcrs": ["xy"]}).encode()],
     ):  # fmt: skip
         assert not judged(report, endorsements=(*CHIP, *beside)).accepted
+    td_quotes = (b"\4\0\2\0\x81\0\0\0", b"\5\0\2\0\x81\0\0\0")
+    assert judged(report, endorsements=(*CHIP, whole, *td_quotes)).reason == "there is not one whole quote beside it"
     other = FORGE.quote(key=STRANGER)
     verdict = judged(report, endorsements=(*CHIP, bincode(other)))
     assert (verdict.stage, verdict.reason.partition(":")[0]) == ("verify", "signature does not verify")

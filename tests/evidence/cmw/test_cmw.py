@@ -133,6 +133,7 @@ WRONG: dict[str, object] = {
     "a value that is a number": [EAT, 1],
     "an indicator of nothing": [EAT, b"", 0],
     "an unknown indicator": [EAT, b"", 32],
+    "an indicator that is text": [EAT, b"", "1"],
     "an indicator that is true": [EAT, b"", True],
     "an empty collection": {},
     "a collection of a type alone": {"__cmwc_t": "1.2.3"},

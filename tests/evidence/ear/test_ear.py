@@ -11,9 +11,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from mpc.errors import Misconfigured, Untrusted
+from mpc.errors import Malformed, Misconfigured, Untrusted
 from mpc.evidence.claims import Given
 from mpc.evidence.ear import parse_private_key, sign_token
+from mpc.evidence.ear.jws import parse_token
 from mpc.evidence.ear.vector import TIERS, Status, tier_of
 from mpc.evidence.formats import parse_and_verify
 from mpc.evidence.verdict import Verdict, examine, show
@@ -170,6 +171,9 @@ def test_tokens_that_are_none_are_malformed() -> None:
         b".".join((twice, body, signature)), b".".join((base64url(b"[]"), body, signature)), token + b"A" * (1 << 20),
     ):  # fmt: skip
         assert judged(raw, pem(KEY)).stage == "parse"
+    with pytest.raises(Malformed) as refused:
+        parse_token(token + b"." + signature)
+    assert refused.value.why == "it does not have three parts"
 
 
 SHAPES: dict[str, bytes] = {
@@ -199,6 +203,7 @@ SHAPES: dict[str, bytes] = {
     "a policy that is a number": said(**{"ear.appraisal-policy-id": 7}),
     "evidence that is no base64url": claims(**{"ear.raw-evidence": "a+b/"}),
     "a nonce that is a number": claims(eat_nonce=7),
+    "a nonce among others that is a number": claims(eat_nonce=["AAAAAAAA", 7]),
     "a name twice": claims().replace(b'"iat"', b'"iat": 1, "iat"'),
 }  # fmt: skip
 

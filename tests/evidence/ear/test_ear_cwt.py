@@ -10,7 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpc.errors import Malformed
 from mpc.evidence.claims import Given
+from mpc.evidence.ear.cose import parse_message
 from mpc.evidence.verdict import Verdict, examine, show
 from tests.evidence.ear.ear_forge import ED, NOW, P256, P384, pem, signed
 
@@ -91,3 +93,11 @@ def test_a_token_of_a_service_is_told_by_its_issuer() -> None:
     assert verdict.reason.startswith("unknown kind of token")
     assert verdict.refusal is not None
     assert verdict.refusal.found == "https://issuer.example"
+
+
+def test_a_protected_header_that_is_no_map_is_malformed() -> None:
+    protected, *rest = cbor2.loads(signed(RIGHT)).value
+    assert isinstance(cbor2.loads(protected), dict)
+    with pytest.raises(Malformed) as refused:
+        parse_message(cbor2.dumps([cbor2.dumps([1, -7]), *rest]))
+    assert refused.value.field == "crit"

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from mpc.errors import Malformed
 from mpc.evidence.checks import NotBelieved
 from mpc.evidence.claims import Claims
-from mpc.evidence.der import OCTET_STRING, encode, sequence_of
+from mpc.evidence.der import OBJECT_IDENTIFIER, OCTET_STRING, encode, sequence_of
 from mpc.evidence.enarx import FORMAT, EnarxReference, parse_request
 from mpc.evidence.verdict import examine
 from tests.evidence.enarx_forge import EXTENSION_REQUEST, OIDS, list_of, request, snp_report, snp_request
@@ -191,3 +191,24 @@ def test_a_policy_accepts_no_keep_without_amds_list() -> None:
     given = {"at": NOW, "endorsements": [forge.issuer, root], "roots": [root], "references": [policy()]}
     found = examine(snp_request(forge, lists=[]), **given)
     assert [check.name for check in found.checks if not check.passed] == ["crl"]
+
+
+def test_the_extension_has_one_form() -> None:
+    forge, key = forged(), ec_key("keep")
+    report = encode(OCTET_STRING, snp_report(forge, key))
+
+    def made(name: int = OBJECT_IDENTIFIER, flag: bytes = b"", tag: int = OCTET_STRING, lists: bytes = b"") -> bytes:
+        value = sequence_of(sequence_of(forge.leaf, lists or list_of(forge.crl())), report)
+        return request(
+            "snp", b"", key, extension=sequence_of(encode(name, OIDS["snp"]), flag, encode(tag, value))
+        )  # fmt: skip
+
+    assert parse_request(made()).tee == "snp"
+    assert parse_request(made(flag=b"\x01\x01\xff")).critical
+    for wrong in (
+        made(name=0x0D), made(flag=b"\x01\x01\x01"), made(flag=b"\x01\x01\0"), made(flag=b"\x02\x01\xff"),
+        made(tag=0x0C),
+        made(lists=list_of(*[forge.crl()] * 17)), made(lists=list_of(forge.crl(), tag=0x16)),
+    ):  # fmt: skip
+        with pytest.raises(Malformed):
+            parse_request(wrong)

@@ -1,9 +1,11 @@
 """False keeps in SGX: what a request brings along is checked, what it does not bring is named in the claims."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import ValidationError
 
 from mpc.evidence.checks import NotBelieved
 from mpc.evidence.claims import Claims
@@ -111,3 +113,27 @@ def test_features_and_saved_state_are_those_that_the_policy_lists() -> None:
 def test_an_enclave_is_at_least_as_new_as_the_policy_says() -> None:
     assert failing({"enclave_security_version": 2, "enclave_product_id": 3}) == []
     assert failing({"enclave_security_version": 3, "enclave_product_id": 4}) == ["isvprodid", "isvsvn"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "wanted"),
+    [({}, True), ({"quote_version": "4"}, False), ({"qe_svn": "6"}, False), ({"pce_svn": "11"}, False)],
+)
+def test_a_keeps_quote_is_of_one_version_and_by_software_that_enarx_takes(
+    changed: dict[str, str], *, wanted: bool
+) -> None:
+    claims = believe(sgx_request(FORGE))
+    facts = {**claims.facts, "quote_version": "3", "qe_svn": "7", "pce_svn": "12", **changed}
+    checks = FORMAT.careful(replace(claims, facts=facts), frozenset())
+    assert [check.passed for check in checks if check.name == "keep_quote"] == [wanted]
+
+
+def test_what_a_policy_accepts_is_sorted() -> None:
+    right: dict[str, Any] = {
+        "format": "enarx", "sgx": {"hash": ("e1" * 32,)}, "snp": None, "accepted": ("debug", "tcb:OutOfDate"),
+        "measured_by": "hardware", "memory_protected": True,
+    }  # fmt: skip
+    assert EnarxReference.model_validate(right).accepted == right["accepted"]
+    for wrong in (("tcb:OutOfDate", "debug"), ("debug", "debug")):
+        with pytest.raises(ValidationError):
+            EnarxReference.model_validate(right | {"accepted": wrong})

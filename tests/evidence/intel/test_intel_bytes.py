@@ -4,6 +4,7 @@ import time
 from contextlib import suppress
 from datetime import datetime
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,6 +16,7 @@ from mpc.evidence.format import Format
 from mpc.evidence.intel import COLLATERAL_FORMAT, SGX_FORMAT, TDX_FORMAT, describe, parse_quote, quote_length
 from mpc.evidence.intel.certificates import platform_of
 from mpc.evidence.intel.files import unwrapped
+from mpc.evidence.intel.layout import parse_enclave_report
 from tests.evidence.intel_forge import FORGE, NOW, ROOT_DER, enclave_report, td_report
 from tests.vectors import Entry, entries, needs_vectors, read
 
@@ -104,6 +106,24 @@ def test_a_certificate_with_a_changed_byte_parses_or_is_malformed() -> None:
     for at in range(len(der)):
         with suppress(Malformed):
             platform_of(parse_certificate(der[:at] + bytes([der[at] ^ 1 << at % 8]) + der[at + 1 :]))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"ppid": bytes(15)}, {"fmspc": bytes(7)}, {"pce_id": b""}, {"pce_svn": b""}, {"pce_svn": bytes(4) + b"\7"},
+        {"pce_svn": -1 & 0xFFFFFFFF}, {"truth": b""}, {"truth": b"\xff\xff"},
+    ],
+)  # fmt: skip
+def test_a_field_of_a_certificate_that_is_of_another_length_is_malformed(changed: dict[str, Any]) -> None:
+    with pytest.raises(Malformed):
+        platform_of(parse_certificate(FORGE.pck_certificate(**changed)))
+
+
+@pytest.mark.parametrize("length", [383, 385])
+def test_a_report_is_of_384_bytes(length: int) -> None:
+    with pytest.raises(Malformed):
+        parse_enclave_report(enclave_report().ljust(length, b"\0")[:length])
 
 
 SEEDS = (

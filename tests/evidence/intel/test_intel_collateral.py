@@ -10,7 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mpc.errors import Malformed, Refusal
-from mpc.evidence.checks import Checks
+from mpc.evidence.certificate import parse_certificate
+from mpc.evidence.checks import Checks, NotBelieved
 from mpc.evidence.intel import (
     COLLATERAL_FORMAT,
     Collateral,
@@ -19,6 +20,8 @@ from mpc.evidence.intel import (
     read_collateral,
     verify_quote,
 )
+from mpc.evidence.intel.certificates import verify_pck_chain, verify_signer_chain
+from mpc.evidence.intel.collateral import LINES_MAX, LISTS_MAX
 from mpc.evidence.intel.documents import parse_enclave_identity, parse_tcb_info
 from mpc.evidence.intel.files import is_collateral, is_tdx, unwrapped
 from mpc.evidence.intel.verify import Endorsed
@@ -27,6 +30,7 @@ from tests.evidence.intel_forge import (
     BEGIN,
     FORGE,
     NOW,
+    PCK,
     PLATFORM_CA,
     ROOT_DER,
     IntelForge,
@@ -295,3 +299,28 @@ def test_a_certificate_in_der_may_end_with_a_zero_of_its_own() -> None:
     assert [found.der for found in read_collateral([der]).certificates] == [der]
     with pytest.raises(Malformed):
         read_collateral([der + b"\0"])
+
+
+def test_more_lists_or_lines_than_any_chain_needs_are_malformed() -> None:
+    lists = tuple(FORGE.revocation_list(revoked=[number]) for number in range(1, LISTS_MAX + 2))
+    assert len(read_collateral(lists[1:]).lists) == LISTS_MAX
+    lines = pem(FORGE.root_certificate()).replace("-----END", "\n" * LINES_MAX + "-----END").encode()
+    for files in (lists, (lines,)):
+        with pytest.raises(Malformed) as refused:
+            read_collateral(files)
+        assert refused.value.why.startswith("more ")
+
+
+def test_a_chain_has_three_steps_and_a_signer_two_each_with_its_name() -> None:
+    between = FORGE.certify("between", FORGE.attestation, authority=True)
+    authority = FORGE.certify(PLATFORM_CA, FORGE.authority, "between", FORGE.attestation, authority=True)
+    longer = [parse_certificate(der) for der in (FORGE.pck_certificate(), authority, between)]
+    roots, checks = [parse_certificate(ROOT_DER)], Checks("the chain")
+    with pytest.raises(NotBelieved) as refused:
+        verify_pck_chain(longer, roots=roots, at=NOW, checks=checks)
+    assert refused.value.code == "evidence.pck_certificate"
+    with pytest.raises(NotBelieved) as refused:
+        verify_signer_chain(
+            parse_certificate(FORGE.signer_certificate(subject=PCK)), [], roots=roots, at=NOW, checks=checks
+        )
+    assert refused.value.code == "evidence.collateral_signer"

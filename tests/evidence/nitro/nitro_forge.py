@@ -7,7 +7,7 @@ from typing import Any
 import cbor2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -23,7 +23,7 @@ def new_key() -> Key:
 
 def certify(
     subject: str,
-    key: Key,
+    key: Key | rsa.RSAPrivateKey,
     issuer: str,
     signer: Key,
     *,
@@ -41,15 +41,15 @@ def certify(
         ),
         False,
     )  # fmt: skip
-    return (
+    builder = (
         x509.CertificateBuilder(*names, key.public_key(), x509.random_serial_number())
         .not_valid_before(begin)
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(authority, path_length if authority else None), critical=True)
-        .add_extension(x509.KeyUsage(**(bits | {usage: True})), critical=True)
-        .sign(signer, hashes.SHA384())
-        .public_bytes(Encoding.DER)
     )
+    if usage:
+        builder = builder.add_extension(x509.KeyUsage(**(bits | {usage: True})), critical=True)
+    return builder.sign(signer, hashes.SHA384()).public_bytes(Encoding.DER)
 
 
 @dataclass
@@ -70,7 +70,7 @@ class NitroForge:
     def instance(self, **changed: Any) -> bytes:
         return certify("instance", self.instance_key, "zone", self.zone_key, **({"path_length": 0} | changed))
 
-    def leaf(self, *, key: Key | None = None, **changed: Any) -> bytes:
+    def leaf(self, *, key: Key | rsa.RSAPrivateKey | None = None, **changed: Any) -> bytes:
         right = {"authority": False, "usage": "digital_signature"}
         return certify("leaf", key or self.leaf_key, "instance", self.instance_key, **(right | changed))
 

@@ -23,6 +23,7 @@ from mpc.evidence.nitro import NitroReference, parse
 from mpc.evidence.nitro.verification import PINNED
 from mpc.evidence.verdict import Verdict, examine, parse_reference, show
 from tests.evidence.nitro.nitro_forge import ES384, NOW, PCRS, NitroForge, certify, new_key
+from tests.evidence.snp_forge import rsa_key
 from tests.vectors import assert_as_expected, entries, judge, named, needs_vectors, read
 
 FORGE = NitroForge()
@@ -245,7 +246,9 @@ def test_each_step_of_the_chain_is_checked() -> None:
         assert chained(cabundle=bundle) == ("verify", "evidence.certificate_authority")
     short = [ROOT, FORGE.zone(path_length=0), instance]
     assert chained(cabundle=short) == ("verify", "evidence.certificate_path_length")
-    assert chained(certificate=FORGE.leaf(usage="key_agreement")) == ("verify", "evidence.certificate_usage")
+    for usage in ("key_agreement", ""):
+        assert chained(certificate=FORGE.leaf(usage=usage)) == ("verify", "evidence.certificate_usage")
+    assert chained(certificate=FORGE.leaf(key=rsa_key("of a leaf"))) == ("verify", "evidence.signature")
     assert chained(certificate=FORGE.leaf(authority=True)) == ("verify", "evidence.certificate_leaf")
 
 

@@ -50,6 +50,7 @@ def test_settings_are_read_as_shells_containers_and_manifests_write_them() -> No
         (text(RA_TLS_ALLOW_OUTDATED_TCB="1"), "unknown key"),
         (text() + b"RA_TLS_ISV_SVN=2\n", "a setting stands twice"),
         (text(RA_TLS_MRENCLAVE="$(cat mr)"), "a line that is no setting"),
+        (text() + b"#" * (1 << 20), "it is over the limit of size, or no plain text"),
         (text() + b"\xff", "it is over the limit of size, or no plain text"),
     ],
 )

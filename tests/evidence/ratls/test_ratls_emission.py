@@ -8,6 +8,7 @@ import subprocess
 from datetime import UTC, datetime
 from itertools import pairwise
 
+import cbor2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -25,6 +26,7 @@ from mpc.evidence.ratls.coordinators import (
     MEDIA_TYPE,
     NOT_FRESH,
     InteroperableTranscript,
+    attestation_extension,
     certificate_transcript,
     read_attestation_extension,
 )
@@ -234,3 +236,25 @@ def test_the_evidence_of_a_certificate_passes_for_the_answer_to_no_party() -> No
     assert claimed.report_data() != transcript.report_data()
     asked = dataclasses.replace(transcript, nonce=bytes(range(32)))
     assert asked.report_data() not in {claimed.report_data(), transcript.report_data()}
+
+
+def test_endorsements_are_a_version_and_seven_or_eight_byte_strings() -> None:
+    right = [1, *(bytes([number]) for number in range(7))]
+    assert read_endorsements(tagged(right)) == read_endorsements(tagged([*right, b""])) == tuple(right[1:])
+    for wrong in (right[:-1], [*right, b"", b""], [True, *right[1:]], [b"", *right[1:]], [*right[:-1], "text"]):
+        with pytest.raises(Malformed) as refused:
+            read_endorsements(tagged(wrong))
+        assert refused.value.why == "malformed RA-TLS endorsements"
+
+
+def tagged(items: list[object]) -> bytes:
+    return cbor2.dumps(cbor2.CBORTag(60000, items))
+
+
+def test_a_wrapper_around_another_thing_is_no_attestation() -> None:
+    attestation = Attestation("simulated", b"evidence", (b"beside it",), b"transcript")
+    media_type, record = read_wrapped(attestation_extension(attestation).value)
+    assert read_attestation_extension(wrapped_extension(media_type, record).value) == attestation
+    with pytest.raises(Malformed) as refused:
+        read_attestation_extension(wrapped_extension(media_type + "x", record).value)
+    assert refused.value.why == "no evidence in the certificate: the wrapper holds another thing"

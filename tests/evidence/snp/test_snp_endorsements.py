@@ -140,3 +140,29 @@ def test_other_wrappings_are_malformed() -> None:
         (bytes(4) + (1184).to_bytes(4, "little") + bytes(24) + report).ljust(4000, b"\1"),
     ):  # fmt: skip
         assert examine(raw, at=NOW, format="sev-snp").stage == "parse"
+
+
+def test_more_than_any_chain_needs_is_malformed() -> None:
+    forge = SnpForge()
+    many = pem.armor("CERTIFICATE", forge.root) * 33
+    assert len(pieces_of(many[: len(many) // 33 * 32])) == 32
+    note = UUID("ecae0c0f-9502-43b1-afa2-0ae2e0d565b6").bytes  # Google's, on the machine: no certificate
+    for file in (many, bytes((128 << 10) + 1), table((note, b"machine"))):
+        with pytest.raises(Malformed):
+            pieces_of(file)
+    with pytest.raises(Malformed, match="malformed"):
+        sorted_out([forge.root] * 33)
+
+
+def test_a_certificate_of_an_unknown_product_is_malformed() -> None:
+    forge = SnpForge(product_name="Zagreb-B0")
+    with pytest.raises(Malformed):
+        sorted_out(forge.endorsements)
+
+
+def test_an_anchor_alone_or_a_list_verifies_nothing() -> None:
+    forge = SnpForge()
+    root = forge.root
+    for file in (root, forge.crl()):
+        verdict = examine(file, at=NOW, format="sev-snp", roots=[root])
+        assert verdict.reason == "nothing to verify: the file holds an anchor alone, or a list"

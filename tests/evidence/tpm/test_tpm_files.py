@@ -230,7 +230,8 @@ def test_protobuf_that_is_none_is_malformed() -> None:
     public = field(1, ecc_public(FORGE.key))
     for raw in (
         right + public, b"\n", b"\n\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", right + b"\x0b", right + b"\x7f",
-        right[:-1], right + field(6, FORGE.certificate()), public, right + b"\x00" * (1 << 20),
+        right[:-1], right + b"\x28\0" * 4096, right + field(6, FORGE.certificate()), public,
+        right + b"\x00" * (1 << 20),
         attestation(quoted() + field(3, field(1, 0xB))),
         attestation(_with_a_register_twice()),
         attestation(field(1, b"") + field(2, b"") + field(3, b"")),
@@ -273,6 +274,7 @@ def test_json_is_believed_against_the_key_that_it_names_and_says_so() -> None:
         assert refusal.code == code
     for wrong in (
         {"message": "!"}, {"message": ""}, {"signature": "AA=="}, {"signature": 7}, {"pcrs": "00"}, {"pcrs": ["zz"]},
+        {"pcrs": [bytes(32).hex()] * 25},
         {"pcrs": [1]}, {"ak_public": "AAAA"}, {"tpm_quote": []}, {"tpm_quote": {}},
     ):  # fmt: skip
         assert judged(coco(**wrong)).stage == "parse"

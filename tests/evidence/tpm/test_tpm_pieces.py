@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from mpc.errors import Malformed
 from mpc.evidence.claims import Given
 from mpc.evidence.tpm_structures import parse_public
 from mpc.evidence.verdict import Verdict, examine
@@ -116,3 +117,43 @@ def test_a_key_that_lacks_one_attribute_of_an_attestation_key_is_refused(missing
     verdict = judged(attest, FORGE.sign(attest), VALUES, sized(area))
     assert verdict.refusal is not None
     assert verdict.refusal.code == "evidence.ak_attributes"
+
+
+def test_pieces_that_do_not_fit_together_are_malformed_by_their_reason() -> None:
+    other = Forge().key
+    pem = other.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    storage = sized(ecc_public(other, attributes=0x000300B2))
+    odd = FORGE.attest(public=AREA, digest=bytes(20))
+    plain = FORGE.key.sign(odd, ec.ECDSA(hashes.SHA256()))
+    for attest, pieces, why in (
+        (ATTEST, (VALUES, sized(AREA)), "no signature"),
+        (ATTEST, (SIGNATURE, VALUES, sized(AREA), sized(ecc_public(other))), "there is more than one public area"),
+        (ATTEST, (SIGNATURE, VALUES, storage, storage), "there is more than one public area"),
+        (ATTEST, (SIGNATURE, VALUES, sized(AREA), pem), "key and public area are of two keys"),
+        (odd, (plain, VALUES, sized(AREA)), "the quote's digest is of a hash that is not accepted"),
+        (ATTEST + b"\0", (SIGNATURE, VALUES, sized(AREA)), "bytes follow it"),
+    ):
+        verdict = judged(attest, *pieces)
+        assert (verdict.stage, verdict.reason.startswith(why)) == ("parse", True), (why, verdict.reason)
+
+
+@pytest.mark.parametrize(
+    ("at", "changed", "why"),
+    [
+        (2, b"\0\x04", "its name has an unknown hash"), (16, b"\0\x01", "its curve is neither P-256 nor P-384"),
+        (len(AREA), b"\0", "bytes follow it"),
+    ],
+)  # fmt: skip
+def test_a_public_area_that_says_something_else_is_malformed(at: int, changed: bytes, why: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        parse_public(AREA[:at] + changed + AREA[at + len(changed) :])
+    assert why in refused.value.why
+
+
+def test_an_rsa_key_is_as_long_as_its_area_says() -> None:
+    modulus = rsa.generate_private_key(65537, 2048).public_key().public_numbers().n.to_bytes(256)
+    head = bytes.fromhex("0001000b") + RIGHT_ATTRIBUTES.to_bytes(4) + sized(b"") + bytes.fromhex("0010 0014 000b")
+    assert parse_public(head + (2048).to_bytes(2) + bytes(4) + sized(modulus)).attributes == RIGHT_ATTRIBUTES
+    with pytest.raises(Malformed) as refused:
+        parse_public(head + (3072).to_bytes(2) + bytes(4) + sized(modulus))
+    assert refused.value.why == "its modulus has another length than it says"

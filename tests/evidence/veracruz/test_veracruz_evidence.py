@@ -13,11 +13,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import ValidationError
 
 from mpc.canonical import sha256
+from mpc.errors import Malformed
 from mpc.evidence.appraisal import Exceptions
 from mpc.evidence.claims import Given
 from mpc.evidence.formats import recognise
 from mpc.evidence.veracruz import FORMAT, VeracruzReference
 from mpc.evidence.veracruz.evidence import parse
+from mpc.evidence.veracruz.request import REQUEST_MAX_BYTES, parse_request
 from mpc.evidence.veracruz.verify import TEST_KEY
 from mpc.evidence.verdict import Verdict, examine, show
 from tests.evidence.nitro.nitro_forge import NitroForge
@@ -130,6 +132,9 @@ def test_a_request_is_taken_in_pem_and_two_are_not() -> None:
     pem = x509.load_der_x509_csr(CSR).public_bytes(Encoding.PEM)
     assert judged(token(), files=(pem,)).accepted
     assert refused_by(judged(token(), files=(CSR, request()))) == "request"
+    with pytest.raises(Malformed) as refused:
+        parse_request(CSR + bytes(REQUEST_MAX_BYTES))
+    assert refused.value.why == "it is over the limit of size"
 
 
 def test_no_flip_truncation_or_extension_of_a_token_is_accepted() -> None:
