@@ -78,7 +78,7 @@ class Transcript:
 def parse_transcript(raw: bytes) -> Transcript:
     """Return the transcript that ``raw`` spells, or raise ``Malformed``."""
     values = parse_labelled_cbor(raw, LABEL, VERSION, what="the attestation transcript", max_bytes=TRANSCRIPT_MAX_BYTES)
-    if len(values) != len(fields(Transcript)) - 1 or not isinstance(values[0], str):
+    if len(values) != len(fields(Transcript)) - 1:
         raise _malformed("form", "purpose, nonce, contract, spki, hpke and receipt key", "something else")
     return Transcript(VERSION, *values)
 

@@ -93,7 +93,7 @@ def pack(files: Iterable[tuple[str, bytes]], *, at: datetime) -> bytes:
     """
     parts: dict[str, Part] = {}
     for source, content in (pair for name, raw in files for pair in _unpacked(name, raw)):
-        _read(source, content)
+        read_collateral([content])  # refuses what is none, of whichever vendor
         digest = sha256(content).hex()
         encoded = base64.b64encode(content).decode()
         parts.setdefault(digest, Part(content=encoded, sha256=digest, source=source))
@@ -125,24 +125,12 @@ def unpacked(raw: bytes) -> tuple[bytes, ...]:
 
 def expiries(bundle: Bundle) -> tuple[Expiry, ...]:
     """Return everything in a bundle that ends, the first to end first."""
-    found = [expiry for part in bundle.parts for expiry in _expiries(part.source, _read(part.source, part.raw))]
+    found = [expiry for part in bundle.parts for expiry in _expiries(part.source, read_collateral([part.raw]))]
     return tuple(sorted(found, key=lambda expiry: (expiry.until, expiry.what)))
 
 
 def _unpacked(source: str, raw: bytes) -> Sequence[tuple[str, bytes]]:
     return [(part.source, part.raw) for part in parse_bundle(raw).parts] if is_bundle(raw) else [(source, raw)]
-
-
-def _read(source: str, raw: bytes) -> Collateral:
-    """Read one part, of whichever vendor: certificates and revocation lists look alike everywhere."""
-    found = read_collateral([raw])
-    if found == Collateral():
-        raise Malformed(
-            "collateral.part", f"{_WHAT} cannot be made", why="a file holds no collateral",
-            remedy="give certificates, revocation lists, TCB information or identities, as they were served",
-            field="part", expected="collateral", found=source[:200],
-        )  # fmt: skip
-    return found
 
 
 def _require_one_kind(parts: Sequence[Part]) -> None:

@@ -172,6 +172,16 @@ def test_a_bundle_is_canonical_and_finds_damage() -> None:
         assert not examine(QUOTE, at=NOW, endorsements=[changed], roots=[INTEL.root_certificate()]).accepted
 
 
+def test_a_part_has_one_spelling_in_base64() -> None:
+    odd = COLLATERAL + b" " * ((1 - len(COLLATERAL)) % 3)
+    raw = pack([("collateral.json", odd)], at=NOW)
+    end = raw.index(b'=="')
+    assert parse_bundle(raw).parts[0].raw == odd
+    other = raw[: end - 1] + bytes([raw[end - 1] + 1]) + raw[end:]  # four bits of the last letter are none of a byte
+    with pytest.raises(Malformed):
+        parse_bundle(other)
+
+
 def test_a_bundle_holds_the_collateral_of_one_kind_of_machine() -> None:
     older = IntelForge().collateral()
     amd = pem(AMD.issuer, AMD.root).encode()
