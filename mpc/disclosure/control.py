@@ -21,6 +21,9 @@ from mpc.table.plain import settled
 _REVIEWED = frozenset({"moment"})
 """Kinds that an output checker looks at although every rule passes (spec: skewness and kurtosis)."""
 
+_INTERVAL = ["from", "to"]
+"""Keys that are ends of intervals: the first has no lower one, and NULL is sorted last, so upper ends are sorted by."""
+
 
 def control(raw: RawResult, rules: Rules) -> Release:
     """Return what may leave of ``raw`` under ``rules``; ``Malformed`` when its parts do not fit each other."""
@@ -93,7 +96,10 @@ def _rows(table: RawTable, masks: dict[str, Mask]) -> npt.NDArray[np.int64]:
 
 def _order_of_keys(table: RawTable) -> npt.NDArray[np.int64]:
     names = [f"k{i}" for i in range(len(table.keys))]
-    keys = pa.table([pa.array(table.margins), *table.data.select(table.keys).columns], names=["margin", *names])
+    ordered = list(table.keys)
+    if ordered[-2:] == _INTERVAL:
+        ordered[-2:] = reversed(_INTERVAL)
+    keys = pa.table([pa.array(table.margins), *table.data.select(ordered).columns], names=["margin", *names])
     order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])
     rows: npt.NDArray[np.int64] = np.asarray(order, dtype=np.int64)
     return rows

@@ -25,6 +25,11 @@ from parties.report.view import (
     units,
 )
 
+_KEYS_OF = {
+    "kaplan_meier": ("time", ("time",)), "histogram": ("column", ("from", "to")), "roc": ("score", ("threshold",)),
+}  # fmt: skip
+"""The argument that names the column whose values are keys of the method's table, and those keys."""
+
 
 def build_report(
     contract: Contract,
@@ -52,7 +57,7 @@ def build_report(
             remedy="ask the owners: their daemons know the kind of failure", field="computation", found=computation,
         )  # fmt: skip
     labels = {**codebooks(contract), "term": terms(contract)}
-    key_units = {**units(contract), **_unit_of_time(contract, asked)}
+    key_units = {**units(contract), **_units_of_keys(contract, asked)}
     method = None if asked.question.kind == "sql" else asked.question.method
     return Report(
         title=contract.title,
@@ -106,12 +111,13 @@ def _table(
     )
 
 
-def _unit_of_time(contract: Contract, asked: Computation) -> dict[str, str]:
-    """Return the unit of a survival curve's declared times: their key is ``time``, whatever the column is called."""
-    if asked.question.kind != "statistics" or not asked.question.arguments.get("time"):
+def _units_of_keys(contract: Contract, asked: Computation) -> dict[str, str]:
+    """Return the units of keys that have a name of their own, whatever the column is called that they are of."""
+    if asked.question.kind == "sql" or asked.question.method not in _KEYS_OF:
         return {}
-    unit = units(contract).get(asked.question.arguments["time"][0])
-    return {"time": unit} if unit else {}
+    argument, keys = _KEYS_OF[asked.question.method]
+    unit = units(contract).get(asked.question.arguments[argument][0])
+    return dict.fromkeys(keys, unit) if unit else {}
 
 
 def _plain(value: Any) -> Value:  # noqa: ANN401 - what Arrow hands out

@@ -51,6 +51,12 @@ def test_neither_the_engines_order_nor_its_chunks_show(rules: Make, counts: Make
     assert control(RawResult((forward,)), rules()).to_bytes() == control(RawResult((backward,)), rules()).to_bytes()
 
 
+def test_intervals_rise_from_the_one_below_to_the_one_above(rules: Make, counts: Make) -> None:
+    keys = {"g": ["a"] * 3 + ["b"] * 3, "from": ["1", None, "2"] * 2, "to": ["2", "1", None] * 2}
+    found = shown(RawResult((counts(keys, {"north": [50] * 6}),)), rules())
+    assert [(row["g"], row["from"]) for row in found] == [(g, low) for g in "ab" for low in (None, "1", "2")]
+
+
 def test_a_key_that_stands_only_in_the_data_goes_with_its_row(rules: Make, counts: Make) -> None:
     keys = {"g": ["common", "Morbus Zanzibar"]}
     found = control(RawResult((counts(keys, {"north": [100, 1]}),)), rules())

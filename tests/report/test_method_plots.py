@@ -1,5 +1,6 @@
 """Plots of methods: drawn from what was released, withheld marks where something is withheld, nothing where all is."""
 
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -43,7 +44,7 @@ RISK = table(
     [
         (HISTOGRAM, ("f, from 10 to 20: 40", "f, from 20 on: withheld", "m, below 10: 15")),
         (ROC, ("0.5: 0.6 true, 0.2 false", "0.9: withheld true, withheld false")),
-        (RISK, ("odds_ratio: 2.5 (1.4 to 4.1)", "relative_risk: withheld (withheld to withheld)")),
+        (RISK, ("odds ratio: 2.5 (1.4 to 4.1)", "relative risk: withheld (withheld to withheld)")),
     ],
 )
 def test_a_method_has_its_own_plot_that_says_what_it_shows(shown: ReportTable, told: tuple[str, ...]) -> None:
@@ -60,6 +61,17 @@ def test_what_is_withheld_whole_is_not_drawn(shown: ReportTable) -> None:
     keys = len(shown.keys)
     rows = tuple((*row[:keys], *(HELD for _ in row[keys:])) for row in shown.rows)
     assert plots(ReportTable(shown.name, shown.columns, rows, method=shown.method)) == ()
+
+
+def test_subjects_are_not_drawn_beside_the_rows_or_the_mean_that_is() -> None:
+    (crosstab,) = plots(table("crosstab", "crosstab", "sex", "n subjects", [["f", 20, 19], ["m", 30, 28]]))
+    assert crosstab.caption == "n, by sex"
+    summary = table(
+        "summary", "summary", "sex", "age_n age_subjects age_mean", [["f", 20, 19, 40.5], ["m", 30, 28, 50]]
+    )
+    mean = replace(summary.columns[-1], kind="mean")
+    (dots,) = plots(replace(summary, columns=(*summary.columns[:-1], mean)))
+    assert dots.caption == "age mean, by sex"
 
 
 def test_withheld_intervals_are_marked_in_the_drawing() -> None:

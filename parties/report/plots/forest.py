@@ -12,8 +12,11 @@ MOST_TERMS = 40
 LONGEST_LINE = 26  # characters
 
 
-def plots(table: ReportTable) -> tuple[Plot, ...]:
-    """Return the plot, or nothing when every estimate is withheld or there are too many terms."""
+def plots(table: ReportTable, *, named: str | None = None, caption: str | None = None) -> tuple[Plot, ...]:
+    """Return the plot, or nothing when every estimate is withheld or there are too many terms.
+
+    Estimates are ``named`` as their column is, and the ``caption`` speaks of terms, unless they are told.
+    """
     places = {column.name: i for i, column in enumerate(table.columns)}
     ratio = next((column.name for column in table.columns if column.name.endswith("_ratio")), None)
     names = ("estimate", "lower", "upper") if ratio is None else (ratio, "ratio_lower", "ratio_upper")
@@ -28,8 +31,8 @@ def plots(table: ReportTable) -> tuple[Plot, ...]:
     heading = table.columns[places[names[0]]]
     with drawing((WIDTH, FRAME + LINE * len(rows)), salt=f"{table.name}/forest") as (axes, svg):
         _draw(axes, rows, logarithmic=ratio is not None)
-        axes.set_xlabel(literal(heading.heading))
-    caption = f"{heading.heading.capitalize()} of each term, with its interval"
+        axes.set_xlabel(literal(named or heading.heading))
+    caption = caption or f"{heading.heading.capitalize()} of each term, with its interval"
     return (Plot(themed(svg.getvalue(), 0, table.name), caption, _described(rows, heading, caption)),)
 
 
@@ -40,6 +43,8 @@ def _label(table: ReportTable, row: tuple[Cell, ...]) -> str:
 def _draw(axes: Any, rows: list[tuple[str, Cell, Cell, Cell]], *, logarithmic: bool) -> None:  # noqa: ANN401
     if logarithmic:
         _logarithmic(axes)
+    else:
+        axes.locator_params(axis="x", nbins=5)  # more labels of three digits would touch
     axes.axvline(1 if logarithmic else 0, color=FAINT, linewidth=1)
     axes.grid(visible=False, axis="y")
     for place, (_, estimate, lower, upper) in enumerate(rows):
@@ -78,7 +83,8 @@ def _logarithmic(axes: Any) -> None:  # noqa: ANN401 - matplotlib is untyped her
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(LogLocator(subs=(1.5, 2, 3, 5, 7)))
     axes.xaxis.set_minor_formatter("{x:g}")
-    axes.tick_params(axis="x", which="minor", labelsize=FONT)
+    # Labels of both kinds stand on one line.
+    axes.tick_params(axis="x", which="both", labelsize=FONT, length=0, pad=4)
 
 
 def _described(rows: list[tuple[str, Cell, Cell, Cell]], heading: ReportColumn, caption: str) -> str:

@@ -45,9 +45,11 @@ STATISTIC_WORDS = frozenset(
         "standard",
         "n",
         "count",
+        "subjects",
         "",
     ]
 )
+_SUBJECTS = "subjects"
 BARS = frozenset({"count", "sum"})
 DOTS = frozenset({"mean", "quantile", "moment"})
 
@@ -83,12 +85,16 @@ def _fits(panel: _Panel) -> bool:
 def _panels(table: ReportTable) -> Iterator[_Panel]:
     if not table.keys:
         return
-    means = {_quantity(column.name) for column in table.columns if column.kind == "mean"}
+    drawn = {_quantity(column.name) for column in table.columns if column.kind in DOTS}
+    counts = {_words(column.name) for column in table.columns if column.kind == "count"}
     for position in table.measures:
         measure = table.columns[position]
-        # A mean is drawn, so how many values stand behind it is left to the table.
-        behind_a_mean = measure.kind == "count" and _quantity(measure.name) in means
-        if measure.kind in BARS | DOTS and not behind_a_mean:
+        # A mean or a number of rows is drawn, so how many stand behind it is left to the table.
+        is_left = measure.kind == "count" and (
+            _quantity(measure.name) in drawn
+            or (_SUBJECTS in _words(measure.name) and any(_SUBJECTS not in words for words in counts))
+        )
+        if measure.kind in BARS | DOTS and not is_left:
             yield _panel(table, position, _spread_of(table, measure))
 
 
@@ -107,7 +113,11 @@ def _spread_of(table: ReportTable, measure: ReportColumn) -> int | None:
 
 def _quantity(name: str) -> frozenset[str]:
     """Return what a measure is of, by its name: ``mean_age``, ``sd_age`` and ``age_sd`` are all of ``age``."""
-    return frozenset(re.split(r"[\W_]+", name.lower())) - STATISTIC_WORDS
+    return _words(name) - STATISTIC_WORDS
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(re.split(r"[\W_]+", name.lower()))
 
 
 def _panel(table: ReportTable, position: int, spread: int | None) -> _Panel:

@@ -8,6 +8,7 @@ from parties.report.plots.drawing import (
     FONT,
     INK,
     MOST_SERIES,
+    PAPER,
     SERIES,
     Plot,
     drawing,
@@ -41,6 +42,7 @@ def plots(table: ReportTable) -> tuple[Plot, ...]:
         axes.set_xticks(*_ticks(next(iter(groups.values()))))
         axes.set_ylim(0, top * (1.12 if len(groups) == 1 else 1.12 + LEGEND_LINE * (1 + len(groups))))
         axes.set_ylabel("rows")
+        axes.set_xlabel(literal(next((c.unit for c in table.columns if c.name == "from" and c.unit), "")))
         if len(groups) > 1:
             axes.legend(loc="upper right", frameon=False, labelcolor=INK)
     caption = "Number of rows in each interval" + (", by group" if len(groups) > 1 else "")
@@ -86,7 +88,7 @@ def _draw(axes: Any, name: str, bars: list[Bar], colour: str, top: float, *, fil
         elif is_number(count):
             axes.bar(
                 start, float(count.value or 0), end - start, align="edge", facecolor=colour if filled else "none",
-                edgecolor=colour, linewidth=1.6, alpha=0.85 if filled else 1.0, label=label,
+                edgecolor=PAPER if filled else colour, linewidth=1.6, label=label,
             )  # fmt: skip
             label = None
 

@@ -26,6 +26,9 @@ LONGEST_NAME = 28
 MOST_AT_RISK = 9
 """Numbers at risk that fit below the axis."""
 
+APART = 0.009
+"""How far curves stand beside each other, as a part of the time."""
+
 Step = dict[str, Cell]
 
 
@@ -37,11 +40,14 @@ def plots(table: ReportTable) -> tuple[Plot, ...]:
         return ()
     height = HEIGHT + LINE * (len(curves) + 1)
     with drawing((WIDTH, height), salt=f"{table.name}/survival") as (axes, svg):
-        for place, (name, steps) in enumerate(curves.items()):
-            _curve(axes, name, steps, SERIES[place])
-        axes.set_ylim(0, 1.03)
         last = max(_number(step["time"]) for steps in curves.values() for step in steps)
+        for place, (name, steps) in enumerate(curves.items()):
+            # Side by side, so that no interval hides another.
+            aside = (place - (len(curves) - 1) / 2) * APART * last
+            _curve(axes, name, steps, SERIES[place], aside)
+        axes.set_ylim(0, 1.03)
         axes.set_xlim(0, last * 1.04)  # also as far as the times whose steps are withheld
+        axes.set_xticks([0, *(_number(step["time"]) for step in _spaced(next(iter(curves.values()))))])
         axes.set_ylabel("survival")
         axes.set_xlabel(literal(next(table.columns[i].heading for i in reversed(table.keys))))
         if len(curves) > 1:
@@ -62,9 +68,14 @@ def _curves(table: ReportTable) -> dict[str, list[Step]]:
     return curves
 
 
-def _curve(axes: Any, name: str, steps: list[Step], colour: str) -> None:  # noqa: ANN401 - matplotlib is untyped here
+def _spaced(steps: list[Step]) -> list[Step]:
+    """Return as many steps as numbers fit below the axis."""
+    return steps[:: -(-len(steps) // MOST_AT_RISK)]
+
+
+def _curve(axes: Any, name: str, steps: list[Step], colour: str, aside: float) -> None:  # noqa: ANN401 - matplotlib is untyped here
     told = [step for step in steps if is_number(step["survival"])]
-    times = [_number(step["time"]) for step in told]
+    times = [_number(step["time"]) + aside for step in told]
     # Between the declared times nothing is known of the curve: thin lines only lead the eye.
     axes.plot([0.0, *times], [1.0, *(_number(step["survival"]) for step in told)], color=colour, linewidth=1, alpha=0.6)
     axes.plot(
@@ -88,8 +99,7 @@ def _risk_table(axes: Any, curves: dict[str, list[Step]]) -> None:  # noqa: ANN4
             literal(shorten(name, LONGEST_NAME)), (0, height), (-8, 0), xycoords="axes fraction",
             textcoords="offset points", color=SERIES[line - 1], fontsize=FONT - 2, ha="right", va="center",
         )  # fmt: skip
-        every = -(-len(steps) // MOST_AT_RISK)
-        for step in steps[::every]:
+        for step in _spaced(steps):
             told = str(step["at_risk"].value) if is_number(step["at_risk"]) else WITHHELD
             if is_number(step["at_risk"]) or step["at_risk"].withheld:
                 axes.text(
