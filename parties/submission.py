@@ -1,6 +1,6 @@
 """An owner's rows on their way to the enclave: read, checked, sealed, sent; one thread a stage, bounded queues.
 
-    source ──batches──> check ──queue──> IPC, seal, hash ──outbox──> gRPC stream ──acknowledged──> forgotten
+    source ──batches──> check, pack ──queue──> IPC, seal, hash ──outbox──> gRPC stream ──acknowledged──> forgotten
 
 What waits anywhere is bounded, so memory does not grow with the table. The outbox holds sealed chunks that the enclave
 has not made durable yet, at most 64 MiB; when the connection is lost, or the coordinator restarts, the same upload goes
@@ -27,6 +27,7 @@ from mpc.messages import Chunk, UploadCommitment, UploadOpen, UploadPart, Upload
 from mpc.sealing.hpke import PublicSealingKey, SealedFor, seal
 from mpc.sealing.stream import PLAINTEXT_MAX_BYTES, ChunkSealer, ChunkTally, DataKey, Header
 from mpc.table.batches import BatchChecker
+from mpc.table.packing import packed
 from mpc.table.schema import Dataset
 
 OUTBOX_MAX_BYTES = 64 << 20
@@ -152,7 +153,7 @@ class Submission:
         self._commit = commit
         self._progress = progress
         self._outbox = outbox or Outbox()
-        self._checked: queue.Queue[pa.RecordBatch | None] = queue.Queue(QUEUE_BATCHES)
+        self._waiting: queue.Queue[pa.RecordBatch | None] = queue.Queue(QUEUE_BATCHES)
         self._commitment: bytes | None = None
         self._loaded = False
         self._threads = (
@@ -248,7 +249,8 @@ class Submission:
     def _check(self) -> None:
         checker = BatchChecker(self._dataset)
         for batch in self._batches:
-            self._hand_on(checker.check(batch))
+            for piece in _pieces(checker.check(batch), PLAINTEXT_MAX_BYTES - _IPC_OVERHEAD_BYTES):
+                self._hand_on(piece)
         checker.finish()
         self._hand_on(None)
 
@@ -257,14 +259,14 @@ class Submission:
             if self._outbox.failure is not None:
                 raise Stopped
             try:
-                self._checked.put(batch, timeout=0.5)
+                self._waiting.put(batch, timeout=0.5)
             except queue.Full:
                 continue
             return
 
     def _seal(self) -> None:
         sealer, tally = ChunkSealer(self.header, self._data_key), ChunkTally()
-        for index, (piece, last) in enumerate(_with_last(self._pieces())):
+        for index, (piece, last) in enumerate(_with_last(self._packed())):
             sealed = sealer.seal_written(index, partial(_write_ipc, piece), last=last)
             tally.add(index, sha256(sealed))
             if last:
@@ -272,16 +274,16 @@ class Submission:
             self._outbox.put(framed(sealed))
         self._outbox.end()
 
-    def _pieces(self) -> Iterator[pa.RecordBatch]:
-        while (batch := self._next_checked()) is not None:
-            yield from _within(batch, PLAINTEXT_MAX_BYTES - _IPC_OVERHEAD_BYTES)
+    def _packed(self) -> Iterator[pa.RecordBatch]:
+        while (piece := self._next_packed()) is not None:
+            yield piece
 
-    def _next_checked(self) -> pa.RecordBatch | None:
+    def _next_packed(self) -> pa.RecordBatch | None:
         while True:
             if self._outbox.failure is not None:
                 raise Stopped
             try:
-                return self._checked.get(timeout=0.5)
+                return self._waiting.get(timeout=0.5)
             except queue.Empty:
                 continue
 
@@ -330,12 +332,13 @@ def _with_last(pieces: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatc
     yield piece, True
 
 
-def _within(batch: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Cut ``batch`` until each piece fits a chunk."""
+def _pieces(batch: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Pack ``batch``, cut until each piece fits a chunk."""
     if batch.num_rows == 0:
         return
-    if batch.nbytes <= max_bytes:
-        yield batch
+    piece = packed(batch)
+    if piece.nbytes <= max_bytes:
+        yield piece
         return
     if batch.num_rows == 1:
         raise Exhausted(
@@ -343,8 +346,8 @@ def _within(batch: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
             remedy="leave long texts out of the upload",
         )  # fmt: skip
     half = batch.num_rows // 2
-    yield from _within(batch.slice(0, half), max_bytes)
-    yield from _within(batch.slice(half), max_bytes)
+    yield from _pieces(batch.slice(0, half), max_bytes)
+    yield from _pieces(batch.slice(half), max_bytes)
 
 
 def _write_ipc(batch: pa.RecordBatch | None, room: memoryview) -> int:

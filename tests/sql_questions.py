@@ -10,6 +10,7 @@ from mpc.questions.sql import CheckedSql, check_sql
 from mpc.questions.terms import Parameter
 from mpc.table.batches import Table, arrow_schema, loaded_table
 from mpc.table.schema import Code, Column, Dataset, Freshness, Key, Subject
+from tests.kept import kept
 
 DAY = dt.date(2026, 1, 1)
 
@@ -122,4 +123,4 @@ def table(terms: Dataset, owner: str, rows: Sequence[Mapping[str, Any]]) -> Tabl
     """Return a table of ``rows``; what a row leaves out is NULL."""
     schema = arrow_schema(terms)
     full = [{name: row.get(name) for name in schema.names} for row in rows]
-    return loaded_table(terms, owner, pa.Table.from_pylist(full, schema=schema))
+    return loaded_table(terms, owner, kept(pa.Table.from_pylist(full, schema=schema), 7))

@@ -26,6 +26,7 @@ from mpc.coordinator.warmth import made_up_dataset, made_up_table
 from mpc.errors import Exhausted, Malformed, Refusal
 from mpc.sealing.stream import PADDED_MAX_BYTES, ChunkOpener, ChunkTally, DataKey, parse_header
 from mpc.table.batches import BatchChecker, arrow_schema
+from mpc.table.packing import decoded_bytes, held, held_schema, unpacked
 
 MEMORY_MIB = 1024
 UNIQUE_MAX_BYTES = 512 << 20
@@ -116,25 +117,24 @@ class Loading:
         if last and not plaintext:
             return None
         with pa.ipc.open_stream(pa.py_buffer(plaintext)) as stream:
-            if not stream.schema.equals(self._schema):
-                raise _other_form("its schema is not the dataset's")
             batches = list(stream)
         if len(batches) != 1 and not (last and not batches):
             raise _other_form("it does not hold exactly one batch")
-        return batches[0] if batches else None
+        return unpacked(batches[0], self._schema) if batches else None
 
     def _keep(self, batch: pa.RecordBatch) -> None:
-        size = batch.nbytes
+        size = decoded_bytes(batch)
         self._room_left -= size
         if size > BATCH_MAX_BYTES or self._room_left < 0:
             raise too_large()
-        while self._output.wants(size):
+        rows = self._output.fitted(batch)
+        while self._output.wants(rows.nbytes):
             self._line.send({"want": GRANT_BYTES})
             if self._next("granted"):
                 self._output.granted += GRANT_BYTES
             else:
                 self._output.drop()
-        self._output.write(batch)
+        self._output.write(rows)
 
 
 class _Output:
@@ -143,11 +143,18 @@ class _Output:
     def __init__(self, descriptor: int, schema: pa.Schema, *, streamed: bool) -> None:
         self._descriptor = descriptor
         self._file = open(descriptor, "wb", buffering=1 << 20, closefd=False)  # noqa: SIM115 - a descriptor
-        self._stream = pa.ipc.new_stream(self._file, schema)
+        self._plain = schema
+        self._schema: pa.Schema | None = None
+        self._stream: pa.RecordBatchStreamWriter | None = None
         self._streamed = streamed
         self._written = 0
         self.granted = 0
         self.kept = True
+
+    def fitted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows as they are kept: texts are codes where the first batch has codes."""
+        self._schema = self._schema or held_schema(batch)
+        return held(batch, self._schema)
 
     def wants(self, size: int) -> bool:
         """Tell whether ``size`` more bytes need leave."""
@@ -155,8 +162,12 @@ class _Output:
 
     def write(self, batch: pa.RecordBatch) -> None:
         if self.kept:
-            self._stream.write_batch(batch)
+            self._begun().write_batch(batch)
             self._written += batch.nbytes
+
+    def _begun(self) -> pa.RecordBatchStreamWriter:
+        self._stream = self._stream or pa.ipc.new_stream(self._file, self._schema or self._plain)
+        return self._stream
 
     def drop(self) -> None:
         """Keep nothing: the rows exceed what may stay in memory, and every run will stream them again."""
@@ -166,7 +177,7 @@ class _Output:
 
     def close(self) -> None:
         if self.kept:
-            self._stream.close()
+            self._begun().close()
             self._file.flush()
 
 

@@ -2,13 +2,14 @@
 
 ``BatchChecker`` sees every batch of one upload once and in order. Its order of work is a safety property: a
 column whose offsets point outside of its buffers crashes whatever touches it, so ``validate(full=True)`` comes
-before anything that reads a value (``validate()`` and ``read_all`` accept such a column).
+before anything that reads a value (``validate()`` and ``read_all`` accept such a column). Texts may be codes, as they
+travel (``mpc.table.packing``); whoever asks a ``Table`` for batches gets the texts.
 
 Refusals name the column and the rule; no value, count or position enters them, as they travel outside.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -20,6 +21,7 @@ import pyarrow.compute as pc
 
 from mpc.canonical import canonical_cbor, sha256
 from mpc.errors import Exhausted, Forbidden, Malformed
+from mpc.table.packing import decoded, is_coded, is_same_but_for_codes
 from mpc.table.schema import Column, Dataset
 
 KEPT_WHILE_ORDERED = 1 << 20
@@ -105,19 +107,17 @@ class BatchChecker:
 
 
 def well_formed(batch: pa.RecordBatch, schema: pa.Schema) -> None:
-    """Raise ``Malformed`` unless ``batch`` has exactly ``schema`` and a layout that is safe to read."""
-    if not batch.schema.equals(schema):
-        raise _other_schema(batch.schema, schema)
+    """Raise ``Malformed`` unless ``batch`` has ``schema``, texts or their codes, and a layout that is safe to read."""
+    _require_schema(batch.schema, schema)
     try:
         batch.validate()
         for column in batch.columns:
             if not (pa.types.is_string(column.type) and _is_plain_ascii(column)):
                 column.validate(full=True)
     except (pa.ArrowInvalid, pa.ArrowIndexError):
-        raise Malformed(
-            "table.layout", "a batch has a broken layout", why="its buffers do not hold what they claim",
-            remedy="write the batch again with an unmodified Arrow library",
-        ) from None  # fmt: skip
+        raise _broken_layout() from None
+    if any(is_coded(column.type) and column.dictionary.null_count for column in batch.columns):
+        raise _broken_layout()  # a NULL has no code: there is one way to spell it
 
 
 def _is_plain_ascii(texts: pa.Array) -> bool:
@@ -139,15 +139,22 @@ def _is_plain_ascii(texts: pa.Array) -> bool:
     return len(used) == 0 or int(used.max()) < _ASCII_END
 
 
-def _other_schema(found: pa.Schema, expected: pa.Schema) -> Malformed:
-    absent = pa.field("absent", pa.null())
-    pairs = itertools.zip_longest(expected, found, fillvalue=absent)
-    wanted = next((want for want, have in pairs if want is not absent and not want.equals(have)), None)
+def _broken_layout() -> Malformed:
     return Malformed(
-        "table.schema", "a batch has another schema than its dataset", why="names, types or nullability differ",
-        remedy="map the source to the columns of the contract, in their order",
-        field=None if wanted is None else wanted.name,
+        "table.layout", "a batch has a broken layout", why="its buffers do not hold what they claim",
+        remedy="write the batch again with an unmodified Arrow library",
     )  # fmt: skip
+
+
+def _require_schema(found: pa.Schema, expected: pa.Schema) -> None:
+    absent = pa.field("absent", pa.null())
+    for want, have in itertools.zip_longest(expected, found, fillvalue=absent):
+        if want is absent or not is_same_but_for_codes(have, want):
+            raise Malformed(
+                "table.schema", "a batch has another schema than its dataset", why="names, types or nullability differ",
+                remedy="map the source to the columns of the contract, in their order",
+                field=None if want is absent else want.name,
+            )  # fmt: skip
 
 
 class _ColumnRules:
@@ -169,7 +176,8 @@ class _ColumnRules:
         present = values.drop_null() if values.null_count else values
         if len(present) == 0:
             return
-        if self._codes is not None and not pc.all(pc.is_in(present, value_set=self._codes)).as_py():
+        texts = present.dictionary if is_coded(present.type) else present
+        if self._codes is not None and not pc.all(pc.is_in(texts, value_set=self._codes)).as_py():
             raise _broken(self._name, "code", "a value is none of the category's codes")
         if self._is_float or self._minimum is not None or self._maximum is not None:
             self._check_range(present)
@@ -240,7 +248,7 @@ class _Distinct:
         self._keep(keys)
 
     def _keys(self, batch: pa.RecordBatch) -> pa.Table:
-        columns = [normalised(batch.column(name), self._normalisation) for name in self._columns]
+        columns = [normalised(decoded(batch.column(name)), self._normalisation) for name in self._columns]
         keys = pa.table(columns, names=[f"k{i}" for i in range(len(columns))])
         return keys.drop_null() if any(column.null_count for column in columns) else keys
 
@@ -303,8 +311,8 @@ def _broken(column: str, rule: str, why: str) -> Forbidden:
 class Table:
     """The rows of one owner in one dataset, of the dataset's schema and safe to read; made by ``loaded_table``.
 
-    ``batches`` may be asked for again for every pass. ``resident`` is the whole table when it is in memory, None
-    when each pass streams it anew.
+    ``batches`` may be asked for again for every pass. ``resident`` is the whole table when it is in memory, with texts
+    as codes where they came so; None when each pass streams it anew.
     """
 
     dataset: str
@@ -313,8 +321,14 @@ class Table:
     resident: pa.Table | None
     _source: Callable[[], Iterable[pa.RecordBatch]]
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield every batch, each held against the schema before it is handed on."""
+    def batches(self, names: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield every batch, in all columns or those of ``names``, each held against the schema before."""
+        wanted = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
+        for batch in self._checked():
+            columns = [decoded(batch.column(name)) for name in wanted.names]
+            yield pa.record_batch(columns, schema=wanted) if columns else batch.select([])
+
+    def _checked(self) -> Iterator[pa.RecordBatch]:
         if self.resident is not None:
             yield from self.resident.to_batches()
             return
@@ -335,8 +349,7 @@ def loaded_table(dataset: Dataset, owner: str, source: pa.Table | Callable[[], I
         return Table(dataset.name, owner, schema, None, source)
     for batch in source.to_batches():
         well_formed(batch, schema)
-    if not source.schema.equals(schema):
-        raise _other_schema(source.schema, schema)
+    _require_schema(source.schema, schema)
     return Table(dataset.name, owner, schema, source, source.to_batches)
 
 

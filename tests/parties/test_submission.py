@@ -32,6 +32,7 @@ from mpc.sealing.stream import (
 )
 from mpc.signing import SigningKey
 from mpc.table.batches import arrow_schema, schema_digest
+from mpc.table.packing import unpacked
 from mpc.table.schema import Dataset
 from parties.submission import OUTBOX_MAX_BYTES, Outbox, Progress, Submission
 
@@ -68,7 +69,7 @@ class Enclave:
                 raise Unavailable("channel.unavailable", "gone", why="the connection was lost", remedy="try again")
             yield UploadReply(len(self.kept), loaded=False)
 
-    def rows(self) -> list[dict[str, object]]:
+    def rows(self, dataset: Dataset) -> list[dict[str, object]]:
         header = parse_header(self.header)
         opener = ChunkOpener(
             header, DataKey(open_sealed(SealedFor.UPLOAD_KEY, header.digest, self.key, self.sealed_key))
@@ -77,7 +78,7 @@ class Enclave:
         for index, sealed in enumerate(self.kept):
             plaintext, _ = opener.open(index, sealed)
             if plaintext:
-                found += pa.ipc.open_stream(plaintext).read_all().to_pylist()
+                found += unpacked(pa.ipc.open_stream(plaintext).read_next_batch(), arrow_schema(dataset)).to_pylist()
         opener.finish()
         return found
 
@@ -131,7 +132,7 @@ def test_what_arrives_is_what_was_sent_and_committed_to(agreement: Agreement, da
     sent = [batch(dataset, start, 1000) for start in range(0, 5000, 1000)]
     upload = submission(agreement, dataset, sent, progress=seen.append)
     upload.send(agreement, enclave.attested(agreement.digest), enclave.upload)
-    assert enclave.rows() == [row for each in sent for row in each.to_pylist()]
+    assert enclave.rows(dataset) == [row for each in sent for row in each.to_pylist()]
     verify_commitment(enclave.commitment, upload.header, ChunkTally.of(enclave.kept), KEY.public)
     assert seen[-1] == Progress("patients", 5, sum(map(len, enclave.kept)), 5, loaded=True)
 
@@ -142,7 +143,7 @@ def test_the_smallest_uploads_are_whole_as_well(agreement: Agreement, dataset: D
     submission(agreement, dataset, [batch(dataset, 0, rows)]).send(
         agreement, enclave.attested(agreement.digest), enclave.upload
     )
-    assert len(enclave.rows()) == rows
+    assert len(enclave.rows(dataset)) == rows
 
 
 @pytest.mark.parametrize("break_after", [1, 2, 3])
@@ -158,7 +159,7 @@ def test_it_goes_on_where_the_connection_was_lost_at_an_instance_with_another_ke
         except Unavailable:
             enclave.key = SealingKey.generate()  # restarted: the ciphertext stays, the key does not
     assert enclave.calls == 1 + (6 - 1) // break_after + (6 % break_after == 0)
-    assert [row["pid"] for row in enclave.rows()] == list(range(600))
+    assert [row["pid"] for row in enclave.rows(dataset)] == list(range(600))
     verify_commitment(enclave.commitment, upload.header, ChunkTally.of(enclave.kept), KEY.public)
 
 

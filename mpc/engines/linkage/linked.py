@@ -77,7 +77,7 @@ def _side(checked: CheckedLinkage, place: int, tables: Mapping[str, tuple[Table,
     needed = list(dict.fromkeys([*names.values(), *subject, *(key.name for each in passes for key in each)]))
     sizes, batches = [], []
     for table in owned:
-        own = [batch.select(needed) for batch in table.batches()]
+        own = list(table.batches(needed))
         sizes.append(sum(batch.num_rows for batch in own))
         batches += own
     keys = tuple(

@@ -151,8 +151,8 @@ def _rows(step: Pass, dataset: Dataset, table: Table) -> Iterator[pa.RecordBatch
     columns = [name for name in named if name != PARTY and name not in step.computed]
     plain = [name for name in step.present if name in columns]
     is_party_read = PARTY in _named(step, dataset, keys=False)
-    for batch in table.batches():
-        rows = _with_values(batch.select(columns), plain)
+    for batch in table.batches(columns):
+        rows = _with_values(batch, plain)
         if is_party_read:
             rows = rows.append_column(PARTY, pa.repeat(table.owner, rows.num_rows))
         for name, computed in step.computed.items():

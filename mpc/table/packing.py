@@ -1,0 +1,182 @@
+"""The form in which a batch travels: whole numbers as what they exceed its least by, and few texts as codes.
+
+    integer, timestamp, date   uint8, uint16 or uint32, where the span of the batch fits; the field's ``base`` is added
+    text, category             dictionary<uint8, utf8>, where the batch has at most 256 texts
+    all others                 as they are; so are these, where no smaller form holds them
+
+Everything that an upload costs is counted in bytes: hashing, encryption, copies, the network and the disk. Texts stay
+codes until they are read, as an engine that groups by them is faster so; ``decoded`` returns them. What a batch has
+decoded is told by ``decoded_bytes`` before anything is decoded, as few codes may stand for much text.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mpc.errors import Malformed
+
+CODES_MAX = 256
+_TRIED_ROWS = 2048
+_BASE: Final = b"base"
+_DECIMAL = re.compile(rb"0|-?[1-9][0-9]{0,18}")
+_CODED: Final = pa.dictionary(pa.uint8(), pa.utf8())
+HELD_TEXT: Final = pa.dictionary(pa.int32(), pa.utf8())
+"""Texts as codes where they are kept: a batch with more texts than the one before it finds room as well."""
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """A type that is whole numbers: of which width, and between which bounds."""
+
+    storage: pa.DataType
+    least: int
+    greatest: int
+
+
+_INT64 = _Whole(pa.int64(), -(1 << 63), (1 << 63) - 1)
+_INT32 = _Whole(pa.int32(), -(1 << 31), (1 << 31) - 1)
+_WIDTHS: Final = {pa.uint8(): (1 << 8) - 1, pa.uint16(): (1 << 16) - 1, pa.uint32(): (1 << 32) - 1}
+
+
+def packed(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the rows of ``batch``, which was checked, in the form that they travel in."""
+    pairs = [_packed(field, column) for field, column in zip(batch.schema, batch.columns, strict=True)]
+    return pa.record_batch([column for _, column in pairs], schema=pa.schema([field for field, _ in pairs]))
+
+
+def unpacked(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return what was ``packed`` of rows of ``schema``, with texts in codes where they were; their layout is unchecked.
+
+    Raises ``Malformed``, or ``pa.ArrowInvalid``, for any other form. Its values are not looked at.
+    """
+    if batch.schema.names != schema.names or batch.schema.metadata is not None:
+        raise _other_form("names", "its columns are not the dataset's")
+    batch.validate()
+    columns, fields = [], []
+    for sent, wanted, column in zip(batch.schema, schema, batch.columns, strict=True):
+        if sent.nullable != wanted.nullable:
+            raise _other_form(wanted.name, "its nullability is not the dataset's")
+        columns.append(_unpacked(sent, wanted, column))
+        fields.append(wanted.with_type(columns[-1].type))
+    return pa.record_batch(columns, schema=pa.schema(fields))
+
+
+def is_coded(kind: pa.DataType) -> bool:
+    """Tell whether a column of this type is texts as codes."""
+    return bool(pa.types.is_dictionary(kind))
+
+
+def is_same_but_for_codes(found: pa.Field, field: pa.Field) -> bool:
+    """Tell whether ``found`` is ``field``, or the same with codes for texts."""
+    coded = pa.types.is_string(field.type) and found.type in {_CODED, HELD_TEXT}
+    return bool(found.equals(field.with_type(found.type) if coded else field))
+
+
+def decoded(column: pa.Array) -> pa.Array:
+    """Return a column with its texts themselves."""
+    return column.dictionary_decode() if is_coded(column.type) else column
+
+
+def decoded_bytes(batch: pa.RecordBatch) -> int:
+    """Return the bytes of a batch, whose layout was checked, once its texts are no codes."""
+    return sum(_coded_bytes(column) if is_coded(column.type) else column.nbytes for column in batch.columns)
+
+
+def held(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return checked rows in ``schema``, whose texts are ``HELD_TEXT`` or themselves, whichever they came in."""
+    columns = [_held(column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
+    return pa.record_batch(columns, schema=schema)
+
+
+def held_schema(batch: pa.RecordBatch) -> pa.Schema:
+    """Return the schema to keep a whole upload in that begins with ``batch``: texts as codes where it has them so."""
+    return pa.schema([field.with_type(HELD_TEXT) if is_coded(field.type) else field for field in batch.schema])
+
+
+def _packed(field: pa.Field, column: pa.Array) -> tuple[pa.Field, pa.Array]:
+    whole = _whole(field.type)
+    if whole is not None:
+        return _narrowed(field, column, whole)
+    if pa.types.is_string(field.type) and (codes := _codes_of(column)) is not None:
+        return field.with_type(_CODED), codes
+    return field, column
+
+
+def _whole(kind: pa.DataType) -> _Whole | None:
+    if pa.types.is_int64(kind) or pa.types.is_timestamp(kind):
+        return _INT64
+    return _INT32 if pa.types.is_date32(kind) else None
+
+
+def _narrowed(field: pa.Field, column: pa.Array, whole: _Whole) -> tuple[pa.Field, pa.Array]:
+    numbers = column.view(whole.storage)
+    extent = pc.min_max(numbers)
+    base, top = extent["min"].as_py(), extent["max"].as_py()
+    if base is None:
+        base = top = 0
+    for width, greatest in _WIDTHS.items():
+        if top - base <= greatest and base + greatest <= whole.greatest and width.bit_width < whole.storage.bit_width:
+            above = pc.subtract(numbers, pa.scalar(base, whole.storage)).cast(width, safe=False)
+            return field.with_type(width).with_metadata({_BASE: str(base)}), above
+    return field, column
+
+
+def _codes_of(column: pa.Array) -> pa.Array | None:
+    tried = column.slice(0, _TRIED_ROWS)
+    if pc.count_distinct(tried).as_py() > min(CODES_MAX, len(tried) // 2):
+        return None
+    codes = column.dictionary_encode()
+    if len(codes.dictionary) > CODES_MAX:
+        return None
+    return pa.DictionaryArray.from_arrays(codes.indices.cast(pa.uint8()), codes.dictionary)
+
+
+def _unpacked(sent: pa.Field, wanted: pa.Field, column: pa.Array) -> pa.Array:
+    whole = _whole(wanted.type)
+    if whole is not None and sent.type in _WIDTHS:
+        base = _base(sent, whole)
+        above = column.cast(whole.storage, safe=False)
+        return pc.add(above, pa.scalar(base, whole.storage)).view(wanted.type)
+    if sent.metadata is not None:
+        raise _other_form(wanted.name, "a field has a note that it should not have")
+    if not (sent.type.equals(wanted.type) or (pa.types.is_string(wanted.type) and sent.type.equals(_CODED))):
+        raise _other_form(wanted.name, "its type is not the dataset's")
+    return column
+
+
+def _base(sent: pa.Field, whole: _Whole) -> int:
+    """Return what is added to a narrow column; no sum of it is beyond the type, so that none wraps around."""
+    note = sent.metadata or {}
+    if set(note) != {_BASE} or _DECIMAL.fullmatch(note[_BASE]) is None:
+        raise _other_form(sent.name, "a narrow column does not say what is added")
+    base = int(note[_BASE])
+    if not whole.least <= base <= whole.greatest - _WIDTHS[sent.type]:
+        raise _other_form(sent.name, "what is added to a narrow column leads out of its type")
+    return base
+
+
+def _coded_bytes(column: pa.DictionaryArray) -> int:
+    lengths = np.asarray(pc.fill_null(pc.binary_length(column.dictionary), 0), dtype=np.int64)
+    codes = column.indices.drop_null() if column.null_count else column.indices
+    return 4 * len(column) + int(np.bincount(codes, minlength=len(lengths)) @ lengths)
+
+
+def _held(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if not is_coded(kind):
+        return decoded(column)
+    if is_coded(column.type):
+        return pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), column.dictionary)
+    places = pa.array(np.arange(len(column), dtype=np.int32), mask=np.asarray(column.is_null()))
+    return pa.DictionaryArray.from_arrays(places, pc.fill_null(column, ""))
+
+
+def _other_form(name: str, why: str) -> Malformed:
+    return Malformed(
+        "table.schema", "a batch has another schema than its dataset", why=why,
+        remedy="map the source to the columns of the contract, in their order, and send what this project packs",
+        field=name,
+    )  # fmt: skip

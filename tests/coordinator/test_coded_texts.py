@@ -1,0 +1,90 @@
+"""Texts that come as codes: answered over as texts, whatever form a chunk has them in, and never decoded unbounded."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from mpc.errors import Exhausted, Malformed, Refusal
+from mpc.messages import Chunk
+from mpc.table.packing import packed
+from tests.coordinator.room import Room, column, computation, ipc, room_in
+
+CITIES = ("ams", "ber", "cph")
+SCHEMA = pa.schema([
+    pa.field("pid", pa.int64(), nullable=False), pa.field("city", pa.utf8(), nullable=False),
+    pa.field("note", pa.utf8(), nullable=True),
+])  # fmt: skip
+DATASET: dict[str, Any] = {
+    "name": "visits", "description": "visits", "owners": ["north", "south"], "keys": [],
+    "columns": [
+        column("pid", identifier=True), column("note", "text", nullable=True),
+        column("city", "category", filterable=True, codes=[{"value": city, "label": city} for city in CITIES]),
+    ],
+    "subject": {"domain": "person", "column": "pid", "identity": "disjoint", "normalisation": "exact", "rows": "one"},
+    "freshness": {"refreshes": 0, "until": None},
+}  # fmt: skip
+BY_CITY = "SELECT city, count(*) AS n, count(note) AS notes FROM visits WHERE city <> 'cph' GROUP BY city ORDER BY city"
+NAMES = ("pid", "note", "city")
+RESIDENT = {"upload_mib": 64, "resident_mib": 64, "run_memory_mib": 256, "run_seconds": 30}
+
+
+def rows(start: int, count: int, notes: int) -> pa.RecordBatch:
+    """Return visits of which every third, all in one city, has no note, and the others one of so many."""
+    pids = range(start, start + count)
+    made = {
+        "pid": list(pids), "note": [f"note {pid % notes}" if pid % 3 else None for pid in pids],
+        "city": [CITIES[pid % 3] for pid in pids],
+    }  # fmt: skip
+    return pa.RecordBatch.from_pydict(made, schema=pa.schema([SCHEMA.field(name) for name in NAMES]))
+
+
+def opened(folder: Path, limits: dict[str, int]) -> Any:
+    asked = computation("by_city", BY_CITY)
+    return room_in(folder, datasets=[DATASET], computations=[asked], limits=limits)
+
+
+def coded(codes: list[int], texts: list[str]) -> bytes:
+    column = pa.DictionaryArray.from_arrays(pa.array(codes, pa.uint8()), pa.array(texts), safe=False)
+    cities = pa.array([CITIES[0]] * len(codes))
+    batch = packed(rows(0, len(codes), 2))
+    schema = batch.schema.set(1, pa.field("note", column.type)).set(2, SCHEMA.field("city"))
+    return ipc(pa.record_batch([batch.column(0), column, cities], schema=schema))
+
+
+def refused(room: Room, plaintext: bytes) -> Refusal:
+    header, key, chunks, _ = room.sealed_upload("north", [plaintext])
+    with pytest.raises(Refusal) as found:
+        room.send("north", [room.opening("north", header, key), *map(Chunk, chunks)])
+    return found.value
+
+
+@pytest.mark.parametrize("resident_mib", [64, 1])
+@pytest.mark.parametrize("notes", [(2, 5000), (5000, 2)])
+def test_texts_that_are_codes_in_some_chunks_only_are_one_column(
+    tmp_path: Path, resident_mib: int, notes: tuple[int, int]
+) -> None:
+    with opened(tmp_path, RESIDENT | {"resident_mib": resident_mib}) as room:
+        room.to_activated()
+        for place, name in enumerate(("north", "south")):
+            sent = [packed(rows(place * 60_000 + i * 30_000, 30_000, many)) for i, many in enumerate(notes)]
+            forms = [pa.types.is_dictionary(batch.schema.field("note").type) for batch in sent]
+            assert forms == [many == 2 for many in notes]
+            room.upload(name, sent)
+        release, _ = room.result(room.run(which="by_city"))
+        assert release.tables[0].data.to_pydict() == {
+            "city": ["ams", "ber"],
+            "n": [40_000] * 2,
+            "notes": [None, 40_000],
+        }
+
+
+def test_few_codes_for_much_text_and_codes_of_none_are_refused(tmp_path: Path) -> None:
+    with opened(tmp_path, RESIDENT) as room:
+        room.to_activated()
+        bomb = refused(room, coded([0] * 100_000, ["x" * 1_000_000]))
+        assert (type(bomb), bomb.code) == (Exhausted, "upload.too_large")
+        nowhere = refused(room, coded([0, 1], ["x"]))
+        assert (type(nowhere), nowhere.code) == (Malformed, "table.layout")
+        room.upload("north", [rows(0, 50, 2)])  # plain texts are taken as well
