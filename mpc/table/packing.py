@@ -169,9 +169,14 @@ def _held(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if not is_coded(kind):
         return decoded(column)
     if is_coded(column.type):
-        return pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), column.dictionary)
+        return pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), _copied(column.dictionary))
     places = pa.array(np.arange(len(column), dtype=np.int32), mask=np.asarray(column.is_null()))
-    return pa.DictionaryArray.from_arrays(places, pc.fill_null(column, ""))
+    return pa.DictionaryArray.from_arrays(places, pc.fill_null(_copied(column), ""))
+
+
+def _copied(texts: pa.Array) -> pa.Array:
+    # A writer compares texts with those of the batch before, whose memory may be in use for something else by then.
+    return texts.take(pa.array(np.arange(len(texts))))
 
 
 def _other_form(name: str, why: str) -> Malformed:

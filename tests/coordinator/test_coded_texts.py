@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from mpc.errors import Exhausted, Malformed, Refusal
-from mpc.messages import Chunk
+from mpc.messages import Chunk, UploadCommitment
 from mpc.table.packing import packed
 from tests.coordinator.room import Room, column, computation, ipc, room_in
 
@@ -54,9 +54,9 @@ def coded(codes: list[int], texts: list[str]) -> bytes:
 
 
 def refused(room: Room, plaintext: bytes) -> Refusal:
-    header, key, chunks, _ = room.sealed_upload("north", [plaintext])
+    header, key, chunks, commitment = room.sealed_upload("north", [plaintext])
     with pytest.raises(Refusal) as found:
-        room.send("north", [room.opening("north", header, key), *map(Chunk, chunks)])
+        room.send("north", [room.opening("north", header, key), *map(Chunk, chunks), UploadCommitment(commitment)])
     return found.value
 
 
@@ -78,6 +78,18 @@ def test_texts_that_are_codes_in_some_chunks_only_are_one_column(
             "n": [40_000] * 2,
             "notes": [None, 40_000],
         }
+
+
+def test_chunks_whose_texts_come_in_another_order_keep_each_its_own_codes(tmp_path: Path) -> None:
+    with opened(tmp_path, RESIDENT) as room:
+        room.to_activated()
+        for place, name in enumerate(("north", "south")):
+            # The first of the texts is another in every chunk, and all lie at the same place in it.
+            room.upload(name, [packed(rows(place * 1000 + i * 100, 100, 2)) for i in range(4)])
+        release, _ = room.result(room.run(which="by_city"))
+        in_all = [*range(400), *range(1000, 1400)]
+        counts = [sum(pid % 3 == city for pid in in_all) for city in (0, 1)]
+        assert release.tables[0].data.to_pydict()["n"] == counts
 
 
 def test_few_codes_for_much_text_and_codes_of_none_are_refused(tmp_path: Path) -> None:
