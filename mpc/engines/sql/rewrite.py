@@ -188,16 +188,29 @@ class _Rewriter:
             {one: parts.column(count_if(one)) for one in counting.conditions},
             {one: (parts.column(weight("sum", *one)), parts.column(weight("max", *one))) for one in counting.weights},
         )
-        owner = f'"{counting.alias}"."#owner"'
-        inner = (
-            f"SELECT {_listed(self._cells(), [f'{owner} AS {OWNER}'], parts.listed())} "
-            f"{self._from()}{self._grouped(owner)}"
-        )
+        inner = self._parts_by_owner(source, parts.listed())
         outer = f'SELECT {_listed(self._cell_names, wholes, counts)} FROM ({inner}) AS "#parts"'
         values = f'"#values" AS ({outer}{self._regrouped()})'
         columns = [*self._cell_names, *(_finite(measure, self._value_name(measure)) for measure in measures)]
         columns += [f'"{column}"' for column in self._count_names()]
         return f'WITH {values} SELECT {", ".join(columns)} FROM "#values"'
+
+    def _parts_by_owner(self, source: Source, parts: Sequence[str]) -> str:
+        """Return the query of parts by cell and owner.
+
+        A single source is grouped table by table: keys that are codes stay so. Not where there are margins, as the
+        margin of an empty table is a row.
+        """
+        if self._checked.joins or self._has_margins:
+            owner = f'"{source.alias}"."#owner"'
+            cells = _listed(self._cells(), [f"{owner} AS {OWNER}"], parts)
+            return f"SELECT {cells} {self._from()}{self._grouped(owner)}"
+        where = "" if self._checked.where is None else f" WHERE {self._checked.where}"
+        return " UNION ALL ".join(
+            f"SELECT {_listed(self._cells(), [f'{number} AS {OWNER}'], parts)} "
+            f'FROM ({table}) AS "{source.alias}"{where}{self._grouped()}'
+            for number, table in self._tables(source)
+        )
 
     def _whole(self, measure: SqlMeasure, parts: "_Parts") -> str:
         """Return how the measure is put together from parts that were computed by group and owner."""
@@ -349,15 +362,20 @@ class _Rewriter:
         return list(zip(self._keys, self._key_names, strict=True))
 
     def _scan(self, source: Source) -> str:
+        return f'({" UNION ALL ".join(table for _, table in self._tables(source))}) AS "{source.alias}"'
+
+    def _tables(self, source: Source) -> list[tuple[str, str]]:
+        """Return the number of each owner of ``source``, and the query that reads its rows with that number."""
         dataset = source.dataset
         columns = [scanned(column, dataset) for column in source.columns]
-        selects = []
+        tables = []
         for position, owner in enumerate(self._owners[dataset.name]):
             scan = Scan(f"#scan{len(self._scans)}", dataset.name, position)
             self._scans.append(scan)
-            number = f'CAST({dataset.owners.index(owner)} AS SMALLINT) AS "#owner"'
-            selects.append(f'SELECT {_listed([number], columns)} FROM "{scan.name}"')
-        return f'({" UNION ALL ".join(selects)}) AS "{source.alias}"'
+            number = f"CAST({dataset.owners.index(owner)} AS SMALLINT)"
+            listed = _listed([f'{number} AS "#owner"'], columns)
+            tables.append((number, f'SELECT {listed} FROM "{scan.name}"'))
+        return tables
 
     def _grouped(self, *also: str) -> str:
         if not self._keys and not also:
