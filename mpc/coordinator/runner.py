@@ -25,7 +25,7 @@ from mpc.contract.terms import Contract
 from mpc.coordinator import reader, sandbox
 from mpc.coordinator.line import Frame, Line, LineEnded
 from mpc.coordinator.warmth import made_up_dataset, made_up_table
-from mpc.engines import answer, run_sql, run_statistics
+from mpc.engines import answer, make_ready, run_sql, run_statistics
 from mpc.errors import Exhausted, Malformed, Refusal
 from mpc.questions.sql import check_sql
 from mpc.questions.statistics import check_statistics
@@ -152,3 +152,4 @@ def warm_up() -> None:
     to_bytes(run_sql(sql, tables, {}, memory_bytes=256 << 20, threads=1))
     method = StatisticsQuestion(kind="statistics", method="summary", dataset=dataset.name, arguments=_WARM_SUMMARY)
     to_bytes(run_statistics(check_statistics("warm", method, datasets), tables))
+    make_ready()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from mpc.contract.terms import Contract
 from mpc.engines.linkage import link_rows, match_tables, with_both_sides
-from mpc.engines.sql import run_sql
+from mpc.engines.sql import make_ready, run_sql
 from mpc.engines.statistics import run_statistics
 from mpc.errors import Forbidden
 from mpc.questions import CheckedLinkage, CheckedSql, check_parameters, check_question
@@ -58,4 +58,4 @@ def run_linkage(
     return RawResult((*found.tables, *match_tables(linked, len(checked.link.passes))), found.presentation)
 
 
-__all__ = ["answer", "run_linkage", "run_sql", "run_statistics"]
+__all__ = ["answer", "make_ready", "run_linkage", "run_sql", "run_statistics"]

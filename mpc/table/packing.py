@@ -11,9 +11,10 @@ decoded is told by ``decoded_bytes`` before anything is decoded, as few codes ma
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,6 +25,7 @@ _TRIED_ROWS = 2048
 _BASE: Final = b"base"
 _DECIMAL = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 _CODED: Final = pa.dictionary(pa.uint8(), pa.utf8())
+Numbers = npt.NDArray[np.integer[Any]]
 HELD_TEXT: Final = pa.dictionary(pa.int32(), pa.utf8())
 """Texts as codes where they are kept: a batch with more texts than the one before it finds room as well."""
 
@@ -120,9 +122,18 @@ def _narrowed(field: pa.Field, column: pa.Array, whole: _Whole) -> tuple[pa.Fiel
         base = top = 0
     for width, greatest in _WIDTHS.items():
         if top - base <= greatest and base + greatest <= whole.greatest and width.bit_width < whole.storage.bit_width:
-            above = pc.subtract(numbers, pa.scalar(base, whole.storage)).cast(width, safe=False)
-            return field.with_type(width).with_metadata({_BASE: str(base)}), above
+            above = (_values(numbers, base) - base).astype(width.to_pandas_dtype())
+            return field.with_type(width).with_metadata({_BASE: str(base)}), _with_nulls(above, column)
     return field, column
+
+
+def _values(numbers: pa.Array, instead: int) -> Numbers:
+    """Return numbers, with one of them instead of a NULL; without NULL they are read where they lie."""
+    return np.asarray(pc.fill_null(numbers, instead) if numbers.null_count else numbers)
+
+
+def _with_nulls(values: Numbers, like: pa.Array) -> pa.Array:
+    return pa.array(values, mask=np.asarray(like.is_null()) if like.null_count else None)
 
 
 def _codes_of(column: pa.Array) -> pa.Array | None:
@@ -138,9 +149,8 @@ def _codes_of(column: pa.Array) -> pa.Array | None:
 def _unpacked(sent: pa.Field, wanted: pa.Field, column: pa.Array) -> pa.Array:
     whole = _whole(wanted.type)
     if whole is not None and sent.type in _WIDTHS:
-        base = _base(sent, whole)
-        above = column.cast(whole.storage, safe=False)
-        return pc.add(above, pa.scalar(base, whole.storage)).view(wanted.type)
+        numbers = np.add(_values(column, 0), _base(sent, whole), dtype=whole.storage.to_pandas_dtype())
+        return _with_nulls(numbers, column).view(wanted.type)
     if sent.metadata is not None:
         raise _other_form(wanted.name, "a field has a note that it should not have")
     if not (sent.type.equals(wanted.type) or (pa.types.is_string(wanted.type) and sent.type.equals(_CODED))):
@@ -160,9 +170,8 @@ def _base(sent: pa.Field, whole: _Whole) -> int:
 
 
 def _coded_bytes(column: pa.DictionaryArray) -> int:
-    lengths = np.asarray(pc.fill_null(pc.binary_length(column.dictionary), 0), dtype=np.int64)
-    codes = column.indices.drop_null() if column.null_count else column.indices
-    return 4 * len(column) + int(np.bincount(codes, minlength=len(lengths)) @ lengths)
+    lengths = pc.binary_length(column.dictionary).take(column.indices)
+    return 4 * len(column) + int(pc.sum(lengths, min_count=0).as_py())
 
 
 def _held(column: pa.Array, kind: pa.DataType) -> pa.Array:
