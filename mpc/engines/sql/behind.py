@@ -4,7 +4,8 @@ Counts and weights are aggregates over rows, put together in one or two steps. B
 party, since every rule has to hold for what is left when an owner takes its own rows away.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
 OWNER = '"#by"'
 
@@ -30,6 +31,16 @@ class Weights:
     total: str
     largest: str
 
+    @classmethod
+    def at(cls, name: str) -> Self:
+        """Return the two that belong together under ``name``."""
+        return cls(f"{name}.total", f"{name}.largest")
+
+    @property
+    def quoted(self) -> tuple[str, str]:
+        """Both, as SQL names them."""
+        return f'"{self.total}"', f'"{self.largest}"'
+
 
 @dataclass(frozen=True)
 class WeightColumns:
@@ -45,6 +56,20 @@ class WeightColumns:
         return tuple(
             name for each in (self.whole, *(left for _, left in self.without)) for name in (each.total, each.largest)
         )
+
+
+@dataclass
+class Counting:
+    """One pass that counts over the source ``alias``: conditions by text, with the columns that hold their counts.
+
+    ``weights`` are the terms that are weighed, each with the condition under which it counts.
+    """
+
+    alias: str
+    name: str
+    with_values: bool
+    conditions: dict[str, CountColumns] = field(default_factory=dict)
+    weights: dict[tuple[str, str], WeightColumns] = field(default_factory=dict)
 
 
 def count_if(condition: str) -> str:

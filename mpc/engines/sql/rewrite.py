@@ -17,12 +17,13 @@ Names of the rewriter begin with ``#``, which no name of a contract or a questio
 # ruff: noqa: S608 - every piece was printed from a checked tree, and DuckDB's own parser confirms the whole
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from mpc.engines.sql.behind import (
     OWNER,
     CountColumns,
+    Counting,
     WeightColumns,
     Weights,
     both,
@@ -55,20 +56,6 @@ def rewritten(checked: CheckedSql, owners: Mapping[str, Sequence[str]]) -> State
     return _Rewriter(checked, owners).statement()
 
 
-@dataclass
-class _Pass:
-    """One counting pass over the source ``alias``: conditions by text, with the columns that hold their counts.
-
-    ``weights`` are the terms that are weighed, each with the condition under which it counts.
-    """
-
-    alias: str
-    name: str
-    with_values: bool
-    conditions: dict[str, CountColumns] = field(default_factory=dict)
-    weights: dict[tuple[str, str], WeightColumns] = field(default_factory=dict)
-
-
 class _Parts:
     """Aggregates by group and owner, each computed once however many measures and counts need it."""
 
@@ -95,7 +82,7 @@ class _Rewriter:
         self._key_names = [f'"#k{i}"' for i in range(len(self._keys))]
         flags = [f'"#g{i}"' for i in range(len(self._keys))] if self._has_margins else []
         self._cell_names = [*self._key_names, *flags]
-        self._passes: dict[tuple[str, bool], _Pass] = {}
+        self._passes: dict[tuple[str, bool], Counting] = {}
         self._contributors = {measure.name: self._counted(measure) for measure in checked.measures}
         self._weights = {measure.name: self._weighed(measure) for measure in checked.measures}
 
@@ -121,7 +108,7 @@ class _Rewriter:
 
     def _count(self, alias: str, condition: str, *, with_values: bool = False) -> CountColumns:
         key = (alias, with_values)
-        counting = self._passes.setdefault(key, _Pass(alias, f"#count{len(self._passes)}", with_values))
+        counting = self._passes.setdefault(key, Counting(alias, f"#count{len(self._passes)}", with_values))
         at = f"{counting.name}.{len(counting.conditions)}"
         parties = self._parties(alias)
         columns = CountColumns(alias, at, tuple((party, f"{at}.{i}") for i, party in enumerate(parties)))
@@ -140,7 +127,7 @@ class _Rewriter:
         counting = self._passes[alias, False]
         at = f"{counting.name}.w{len(counting.weights)}"
         left = ((party, f"{at}.{i}") for i, party in enumerate(self._parties(alias)))
-        columns = WeightColumns(alias, _weights(at), tuple((party, _weights(name)) for party, name in left))
+        columns = WeightColumns(alias, Weights.at(at), tuple((party, Weights.at(name)) for party, name in left))
         return counting.weights.setdefault((term, condition), columns)
 
     def _parties(self, alias: str) -> tuple[str, ...]:
@@ -224,19 +211,19 @@ class _Rewriter:
 
     # -- counting ----------------------------------------------------------------------------------------------
 
-    def _counting(self, counting: _Pass) -> str:
+    def _counting(self, counting: Counting) -> str:
         mode = self._mode(self._sources[counting.alias])
         if mode == "shared":
             return self._counting_shared(counting)
         inner = self._rows_by_owner(counting) if mode == "rows" else self._subjects_by_owner(counting)
         names = {one: f'"{columns.total}"' for one, columns in counting.conditions.items()}
-        weights = {one: _quoted(columns.whole) for one, columns in counting.weights.items()}
+        weights = {one: columns.whole.quoted for one, columns in counting.weights.items()}
         return (
             f"SELECT {_listed(self._cell_names, self._by_owner(counting, names, weights))} "
             f'FROM ({inner}) AS "#parts"{self._regrouped()}'
         )
 
-    def _rows_by_owner(self, counting: _Pass) -> str:
+    def _rows_by_owner(self, counting: Counting) -> str:
         owner = f'"{counting.alias}"."#owner"'
         counts = [f'{count_if(one)} AS "{columns.total}"' for one, columns in counting.conditions.items()]
         counts += [
@@ -247,7 +234,7 @@ class _Rewriter:
         columns = _listed(self._cells(), [f"{owner} AS {OWNER}"], counts)
         return f"SELECT {columns} {self._from(counting)}{self._grouped(owner)}"
 
-    def _subjects_by_owner(self, counting: _Pass) -> str:
+    def _subjects_by_owner(self, counting: Counting) -> str:
         owner = f'"{counting.alias}"."#owner"'
         holds = [f'bool_or({one}) AS "{columns.total}"' for one, columns in counting.conditions.items()]
         holds += [f'{weight("sum", *one)} AS "{columns.whole.total}"' for one, columns in counting.weights.items()]
@@ -266,7 +253,7 @@ class _Rewriter:
 
     def _by_owner(
         self,
-        counting: _Pass,
+        counting: Counting,
         names: Mapping[str, str],
         weights: Mapping[tuple[str, str], tuple[str, str]],
     ) -> list[str]:
@@ -296,7 +283,7 @@ class _Rewriter:
                 columns.append(weighed_as(f"{largest_of}({largest}) FILTER (WHERE {condition})", left.largest))
         return columns
 
-    def _counting_shared(self, counting: _Pass) -> str:
+    def _counting_shared(self, counting: Counting) -> str:
         source = self._sources[counting.alias]
         owner = f'"{counting.alias}"."#owner"'
         held = [
@@ -345,7 +332,7 @@ class _Rewriter:
         flags = [f'GROUPING({text}) AS "#g{i}"' for i, text in enumerate(self._keys)] if self._has_margins else []
         return [f"{text} AS {name}" for text, name in zip(self._keys, self._key_names, strict=True)] + flags
 
-    def _from(self, counting: _Pass | None = None) -> str:
+    def _from(self, counting: Counting | None = None) -> str:
         first, *_ = self._checked.sources
         text = f"FROM {self._scan(first)}"
         for join in self._checked.joins:
@@ -388,14 +375,6 @@ class _Rewriter:
     def _same_cell(self, name: str) -> str:
         same = [f'("#values".{cell} IS NOT DISTINCT FROM "{name}".{cell})' for cell in self._cell_names]
         return " AND ".join(same) or "TRUE"
-
-
-def _weights(name: str) -> Weights:
-    return Weights(f"{name}.total", f"{name}.largest")
-
-
-def _quoted(weights: Weights) -> tuple[str, str]:
-    return f'"{weights.total}"', f'"{weights.largest}"'
 
 
 def _listed(*parts: Sequence[str]) -> str:
