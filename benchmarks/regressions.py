@@ -74,9 +74,7 @@ def counts(kind: str) -> Callable[["DataFrame"], Found]:
 
 def model(formula: str, **arguments: str) -> dict[str, tuple[str, ...]]:
     """Return the arguments of a regression."""
-    plain = {"formula": formula, "parties": "pooled", "confidence": "0.95", **arguments}
-    if "errors" in plain:
-        plain["residuals"] = "none"
+    plain = {"formula": formula, "residuals": "none", "parties": "pooled", "confidence": "0.95", **arguments}
     return {name: (value,) for name, value in plain.items()}
 
 

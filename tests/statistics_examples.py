@@ -47,9 +47,16 @@ EXAMPLES: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "kaplan_meier": {"time": ["months"], "event": ["died"], "by": ["treated"], "at": ["12", "24", "36"]},
     "log_rank": {"time": ["months"], "event": ["died"], "by": ["grade"], "strata": ["site"]},
-    "logistic": {"formula": ["died ~ marker + grade"], "parties": ["pooled"], "confidence": ["0.95"]},
-    "poisson": {"formula": ["visits ~ grade + offset(log(years))"], "parties": ["pooled"], "confidence": ["0.95"]},
-    "negative_binomial": {"formula": ["nodes ~ grade + age"], "parties": ["pooled"], "confidence": ["0.95"]},
+    "logistic": {
+        "formula": ["died ~ marker + grade"], "residuals": ["bands"], "parties": ["pooled"], "confidence": ["0.95"],
+    },
+    "poisson": {
+        "formula": ["visits ~ grade + offset(log(years))"], "residuals": ["bands"], "parties": ["pooled"],
+        "confidence": ["0.95"],
+    },
+    "negative_binomial": {
+        "formula": ["nodes ~ grade + age"], "residuals": ["bands"], "parties": ["pooled"], "confidence": ["0.95"],
+    },
     "cox": {
         "formula": ["died ~ marker + treated"], "time": ["months"], "entry": ["entry"], "ties": ["efron"],
         "baseline": ["joint"], "variance": ["model"], "transform": ["km"], "confidence": ["0.95"],

@@ -26,8 +26,8 @@ STANDARD = Rules(
 ROWS = 600
 VICTIM = 7
 WHOLE = rows(ROWS, seed=5)
-PLAIN: Mapping[str, Sequence[str]] = {"parties": ["pooled"], "confidence": ["0.95"]}
-LINEAR: Mapping[str, Sequence[str]] = {**PLAIN, "errors": ["classical"], "residuals": ["none"]}
+PLAIN: Mapping[str, Sequence[str]] = {"residuals": ["none"], "parties": ["pooled"], "confidence": ["0.95"]}
+LINEAR: Mapping[str, Sequence[str]] = {**PLAIN, "errors": ["classical"]}
 COX: Mapping[str, Sequence[str]] = {
     "time": ["months"], "ties": ["efron"], "baseline": ["joint"], "variance": ["model"], "transform": ["km"],
     "confidence": ["0.95"],

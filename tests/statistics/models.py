@@ -56,8 +56,9 @@ def _batches(rows: pa.Table, size: int) -> Callable[[], Iterator[pa.RecordBatch]
 
 def checked(terms: Dataset, method: str, **arguments: Any) -> CheckedStatistics:
     plain: dict[str, Any] = {"parties": "pooled", "confidence": "0.95", **arguments}
+    plain = {"residuals": "none", **plain}
     if method == "linear":
-        plain = {"errors": "classical", "residuals": "none", **plain}
+        plain = {"errors": "classical", **plain}
     written = {name: (value,) if isinstance(value, str) else tuple(value) for name, value in plain.items()}
     question = StatisticsQuestion(kind="statistics", method=method, dataset="rows", arguments=written)
     return check_statistics("fit", question, {"rows": terms})

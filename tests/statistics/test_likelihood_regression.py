@@ -19,6 +19,9 @@ from mpc.results import RawResult, from_bytes, to_bytes
 from tests.statistics.models import Data, column, dataset, fit, model, rows_of
 
 REL = 1e-8
+RULES = Rules(
+    profile="standard", threshold=10, coalition=1, zeros="release", complementary="suppress", significant_digits=6
+)
 
 
 def plain(frame: pd.DataFrame, *names: str) -> Data:
@@ -53,6 +56,41 @@ BIRTH_NAMES = {
     "(intercept)": "Intercept", "age": "age", "lwt": "lwt", "race[2]": "race[T.2]", "race[3]": "race[T.3]",
     "smoke": "smoke", "age:smoke": "age:smoke",
 }  # fmt: skip
+
+
+def deviances(method: str, frame: pd.DataFrame, formula: str, alpha: float = 1.0) -> Any:
+    families = {
+        "logistic": sm.families.Binomial(), "poisson": sm.families.Poisson(),
+        "negative_binomial": sm.families.NegativeBinomial(alpha=alpha),
+    }  # fmt: skip
+    return smf.glm(formula, frame, family=families[method]).fit(tol=1e-12).resid_deviance
+
+
+@pytest.mark.parametrize("method", ["logistic", "poisson", "negative_binomial"])
+def test_deviance_residuals_are_counted_in_bands(method: str) -> None:
+    draw = np.random.default_rng(9)
+    x = draw.normal(0, 1, 2000)
+    mean = np.exp(0.4 + 0.5 * x)
+    rows = pd.DataFrame({
+        "x": x, "event": (draw.random(2000) < 1 / (1 + np.exp(-x))).astype(int),
+        "n": draw.poisson(mean * (draw.gamma(2, 0.5, 2000) if method == "negative_binomial" else 1.0)),
+    })  # fmt: skip
+    terms = dataset(
+        (column("x"), column("event", "integer", minimum="0", maximum="1"), column("n", "integer", minimum="0")),
+        ["a", "b"], identity="disjoint",
+    )  # fmt: skip
+    data = {**plain(rows, "x", "event", "n"), "pid": [str(i) for i in range(2000)]}
+    formula = "event ~ x" if method == "logistic" else "n ~ x"
+    parts = [range(900), range(900, 2000)]
+    found = fit(terms, data, method, formula=formula, residuals="bands", parts=parts, batch=777)
+    alpha = rows_of(found, "coefficients")["dispersion"]["estimate"] if method == "negative_binomial" else 1.0
+    expected, _ = np.histogram(deviances(method, rows, formula, alpha), [-np.inf, -2, -1, 0, 1, 2, np.inf])
+    table = next(table for table in found.tables if table.name == "residuals")
+    assert table.data.column("n").to_pylist() == [*expected, 2000]
+    assert table.data.column("subjects").to_pylist() == [*expected, 2000]
+    (released,) = (each for each in control(found, RULES).tables if each.name == "residuals")
+    assert all(n is None or n >= RULES.threshold for n in released.data.column("n").to_pylist())
+    assert "residuals" not in {table.name for table in fit(terms, data, method, formula=formula, parts=parts).tables}
 
 
 def test_logistic_regression_of_low_birth_weight() -> None:
@@ -304,9 +342,6 @@ def test_an_outcome_that_the_contract_excludes_is_refused() -> None:
 
 
 def test_a_rare_event_withholds_the_model() -> None:
-    rules = Rules(
-        profile="standard", threshold=10, coalition=1, zeros="release", complementary="suppress", significant_digits=6
-    )
     draw = np.random.default_rng(3)
     x = draw.normal(0, 1, 400).tolist()
     terms = dataset([column("event", "boolean"), column("x")], ["a", "b"], identity="disjoint")
@@ -317,7 +352,7 @@ def test_a_rare_event_withholds_the_model() -> None:
         size = found.tables[0].models[0]
         assert size.events == size.smallest_level == sum(happened)
         assert size.without["a"].events == sum(happened[200:])
-        release = control(from_bytes(to_bytes(found), max_bytes=1 << 22), rules)
+        release = control(from_bytes(to_bytes(found), max_bytes=1 << 22), RULES)
         assert {cell for table in release.tables for mask in table.masks for cell in mask} == {hidden}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from math import inf, log, nan, sqrt
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ from mpc.engines.statistics.linear import COLLINEAR, FEW_ROWS, Grams, exact_gram
 from mpc.engines.statistics.model_tables import Estimates, Note, Tables
 from mpc.engines.statistics.newton import Climb, Steps, dispersion
 from mpc.engines.statistics.passes import Codes, Fold, Folded, Pass
+from mpc.engines.statistics.residuals import Bands, Residuals, with_bands
 from mpc.engines.statistics.rounded_gram import largest
 from mpc.engines.statistics.solutions import Matrices, in_doubles, solutions
 from mpc.engines.statistics.starts import PLAIN, PartySums, Starts, started
@@ -42,6 +44,7 @@ class Generalised:
     def __init__(self, checked: CheckedStatistics, likelihood: Likelihood) -> None:
         self._likelihood = likelihood
         self._study = Study(checked, binary=isinstance(likelihood, Logistic))
+        self._residuals = checked.arguments["residuals"] == ("bands",)
         self._centres = uncentred(self._study.formula.variables, self._study.dataset)
         self._design = Design(self._study.columns, self._study.groups, self._centres)
         self._counted: Folded | None = None
@@ -66,16 +69,12 @@ class Generalised:
         if isinstance(gathered, Leverages):
             for (fit, owners), part in zip(self._weighed, gathered.largest(), strict=True):
                 self._leverages.setdefault(fit, {})[owners] = part
-            return self._tables()
+            return self._shown()
+        if isinstance(gathered, Bands):
+            return with_bands(self._tables(), self._study, folded)
         if isinstance(gathered, Grams):
             self._counted = self._counted or folded
-            found = solutions(self._study, gathered.of)
-            if not all(each.is_full_rank for each in found.values()):
-                return exact_grams(self._study, self._with_response, counted=False)
-            self._kept = {fit: tuple(fit.columns[i] for i in each.solution.kept) for fit, each in found.items()}
-            self._matrices = Matrices(self._study, gathered.of)
-            size = len(self._study.columns)
-            return self._study.reading(lambda: Starts(self._rows, self._study.party, self._likelihood, size))
+            return self._with_grams(gathered)
         if isinstance(gathered, Starts):
             self._starts = gathered
             self._climbs = {
@@ -89,10 +88,20 @@ class Generalised:
             return self._study.reading(lambda: Steps(self._rows, self._study.party, places))
         return self._weighing()
 
+    def _with_grams(self, gathered: Grams[Any]) -> Pass:
+        """Return the pass for the first step, or exact matrices where it is not certain which columns are collinear."""
+        found = solutions(self._study, gathered.of)
+        if not all(each.is_full_rank for each in found.values()):
+            return exact_grams(self._study, self._with_response, counted=False)
+        self._kept = {fit: tuple(fit.columns[i] for i in each.solution.kept) for fit, each in found.items()}
+        self._matrices = Matrices(self._study, gathered.of)
+        size = len(self._study.columns)
+        return self._study.reading(lambda: Starts(self._rows, self._study.party, self._likelihood, size))
+
     def _weighing(self) -> Pass | RawResult:
         """Return the pass for leverages, or the tables if nobody is to be protected."""
         if self._counted is None or self._counted.tallies.is_public:
-            return self._tables()
+            return self._shown()
         for fit in self._study.fits:
             for owners in some_left_out(fit.owners):
                 bound = known(self._study.dataset, self._bound(fit, owners, self._counted))
@@ -101,7 +110,18 @@ class Generalised:
                 else:
                     self._leverages.setdefault(fit, {})[owners] = bound
         models = [Weighed(owners, self._weights(fit, owners)) for fit, owners in self._weighed]
-        return self._study.weighing(models, self._rows) if models else self._tables()
+        return self._study.weighing(models, self._rows) if models else self._shown()
+
+    def _shown(self) -> Pass | RawResult:
+        """Return the pass over residuals if they are asked for and there are any, else the tables."""
+        pooled = self._climbs[self._study.pooled]
+        if not self._residuals or pooled.end != "maximum":
+            return self._tables()
+
+        def residuals(batch: pa.RecordBatch, codes: Codes) -> Iterator[Floats]:
+            return (pooled.place.residuals(*rows) for rows in self._rows(batch, codes))
+
+        return Residuals(residuals).reading(self._study)
 
     def _bound(self, fit: Fit, owners: Owners, counted: Folded) -> float:
         """Return what no row's leverage in a model over ``owners`` exceeds; infinity where it is not known."""

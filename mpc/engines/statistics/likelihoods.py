@@ -58,6 +58,9 @@ class Likelihood(Protocol):
     def saturated(self, y: Floats) -> float:
         """Return the sum of the likelihood where each row is predicted as it is; NaN where deviances are not told."""
 
+    def residuals(self, y: Floats, eta: Floats, tau: float) -> Floats:
+        """Return the deviance residual of each row: the root of its deviance, with the sign of what it is off by."""
+
     def wrong(self, y: Floats, along: Floats) -> tuple[float, float]:
         """Return how far rows go, moved ``along``, towards their outcome for certain, and how far away from it."""
 
@@ -92,6 +95,11 @@ class Logistic:
         """Return 0: every outcome is certain."""
         return 0.0
 
+    def residuals(self, y: Floats, eta: Floats, _tau: float) -> Floats:
+        """Return the root of twice what the outcome costs."""
+        sign = 2 * y - 1
+        return np.asarray(sign * np.sqrt(2 * np.logaddexp(0.0, -sign * eta)))
+
     def wrong(self, y: Floats, along: Floats) -> tuple[float, float]:
         """Return the farthest steps to the right and to the wrong side."""
         towards = (2 * y - 1) * along
@@ -123,6 +131,11 @@ class Poisson:
         """Return the sum of y log y - y."""
         return float((xlogy(y, y) - y).sum())
 
+    def residuals(self, y: Floats, eta: Floats, _tau: float) -> Floats:
+        """Return the root of 2 (y log(y / mean) - (y - mean))."""
+        mean = np.exp(eta)
+        return _signed(y - mean, xlogy(y, y / mean) - (y - mean))
+
     def wrong(self, y: Floats, along: Floats) -> tuple[float, float]:
         """Rows that count nothing may go down for ever; others must stay where they are."""
         nothing = along[y == 0]
@@ -150,9 +163,19 @@ class NegativeBinomial(Poisson):
             (first, -second), (y - mean) * mean * r / both**2,
         )  # fmt: skip
 
+    def residuals(self, y: Floats, eta: Floats, tau: float) -> Floats:
+        """Return the root of 2 (y log(y / mean) - (y + r) log((y + r) / (mean + r)))."""
+        mean, r = np.exp(eta), float(np.exp(-tau))
+        return _signed(y - mean, xlogy(y, y / mean) - (y + r) * np.log((y + r) / (mean + r)))
+
     def saturated(self, _y: Floats) -> float:
         """Return NaN: a deviance would depend on alpha."""
         return float("nan")
+
+
+def _signed(off: Floats, half: Floats) -> Floats:
+    """Return the root of a deviance, which rounding may make a little less than 0."""
+    return np.asarray(np.sign(off) * np.sqrt(2 * np.maximum(half, 0.0)))
 
 
 def _gammas(y: Floats, r: float) -> tuple[Floats, Floats, Floats]:

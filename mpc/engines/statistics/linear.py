@@ -29,8 +29,7 @@ from mpc.engines.statistics.gram import Gram, not_finite
 from mpc.engines.statistics.leverage import Leverages, Owners, some_left_out
 from mpc.engines.statistics.model_tables import Estimates, Note, Tables
 from mpc.engines.statistics.passes import Codes, Fold, Folded, Pass
-from mpc.engines.statistics.residuals import Residuals
-from mpc.engines.statistics.residuals import table as residuals_table
+from mpc.engines.statistics.residuals import Residuals, with_bands
 from mpc.engines.statistics.robust import Meat, Meats, sandwich
 from mpc.engines.statistics.rounded_gram import RoundedGram
 from mpc.engines.statistics.solutions import solutions, weighed
@@ -141,7 +140,7 @@ class Linear:
         if isinstance(folded.accumulator, Meats):
             self._meats = folded.accumulator.of
             return self._shown()
-        return self._with_residuals(folded)
+        return with_bands(self._tables(), self._study, folded)
 
     def _with_grams(self, folded: Folded) -> Pass | RawResult:
         """Return what comes after Gram matrices: exact ones if rounding could be seen, else errors or the tables."""
@@ -187,12 +186,13 @@ class Linear:
         if self._residuals and freedom > 0 and pooled.solution.residual:
             deviation = float(pooled.solution.residual / freedom) ** 0.5
             coefficients = np.array(pooled.solution.coefficients, np.float64)
-            return Residuals(self._rows, pooled.columns, coefficients, deviation).reading(self._study)
-        return self._tables()
 
-    def _with_residuals(self, folded: Folded) -> RawResult:
-        result = self._tables()
-        return RawResult((*result.tables, residuals_table(self._study, folded, result.tables[0].models[0])))
+            def residuals(batch: pa.RecordBatch, codes: Codes) -> Iterator[Floats]:
+                for rows in self._rows(batch, codes):
+                    yield (rows[:, -1] - rows[:, list(pooled.columns)] @ coefficients) / deviation
+
+            return Residuals(residuals).reading(self._study)
+        return self._tables()
 
     def _tables(self) -> RawResult:
         if self._counted is None:

@@ -85,6 +85,10 @@ class Place:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return self.likelihood.point(y, x @ self.coefficients + offset, self.tau).curvature
 
+    def residuals(self, x: Floats, y: Floats, offset: Floats) -> Floats:
+        """Return each row's deviance residual."""
+        return self.likelihood.residuals(y, x[:, list(self.columns)] @ self.coefficients + offset, self.tau)
+
     def gathered(self, x: Floats, y: Floats, offset: Floats) -> Sums:
         """Return the sums of rows."""
         x = x if len(self.columns) == x.shape[1] else x[:, list(self.columns)]

@@ -12,30 +12,24 @@ from mpc.engines.statistics.fits import Study
 from mpc.engines.statistics.model_tables import joined
 from mpc.engines.statistics.passes import Codes, Folded, Pass
 from mpc.engines.statistics.tables import count, subjects, tidy
-from mpc.results import ModelSize, RawTable
+from mpc.results import ModelSize, RawResult, RawTable
 
 Floats = npt.NDArray[np.float64]
 
 EDGES = (-2.0, -1.0, 0.0, 1.0, 2.0)
-"""In standard deviations of the residuals."""
+"""In standard deviations of the residuals; of deviance residuals, whose variance is about 1, as they are."""
 
 
 @dataclass(frozen=True)
 class Residuals:
-    """What residuals are computed with: the design's rows with the response last, and one model of them."""
+    """What residuals are computed with: ``of`` gives those of a batch, some rows at a time, in standard deviations."""
 
-    rows: Callable[[pa.RecordBatch, Codes], Iterator[Floats]]
-    columns: tuple[int, ...]
-    coefficients: Floats
-    deviation: float
+    of: Callable[[pa.RecordBatch, Codes], Iterator[Floats]]
 
     def bands(self, batch: pa.RecordBatch, codes: Codes) -> Codes:
         """Return the number of each row's band."""
-        found = [np.zeros(0, np.int64)]
-        for rows in self.rows(batch, codes):
-            residuals = rows[:, -1] - rows[:, list(self.columns)] @ self.coefficients
-            found.append(np.searchsorted(EDGES, residuals / self.deviation, side="right").astype(np.int64))
-        return np.concatenate(found)
+        found = (np.searchsorted(EDGES, residuals, side="right") for residuals in self.of(batch, codes))
+        return np.concatenate([np.zeros(0, np.int64), *found])
 
     def reading(self, study: Study) -> Pass:
         """Return the pass that counts rows and subjects in each band."""
@@ -58,7 +52,12 @@ class Bands:
         self.counts += other.counts
 
 
-def table(study: Study, folded: Folded, size: ModelSize) -> RawTable:
+def with_bands(result: RawResult, study: Study, folded: Folded) -> RawResult:
+    """Return the tables of a model with that of its residuals."""
+    return RawResult((*result.tables, _table(study, folded, result.tables[0].models[0])))
+
+
+def _table(study: Study, folded: Folded, size: ModelSize) -> RawTable:
     """Return the counts, and in the last row all of them: the models' n tells it, so withheld bands need company."""
     bands, groups = len(EDGES) + 1, study.groups.count
     counts = folded.accumulator.counts

@@ -3,7 +3,16 @@
 from decimal import Decimal
 
 from mpc.questions.statistics.method import NUMBERS, Arguments, Choice, Columns, Method, forbidden
-from mpc.questions.statistics.regression import CONFIDENCE, PARTIES, FormulaText, check_model, parsed, sentence
+from mpc.questions.statistics.regression import (
+    CONFIDENCE,
+    PARTIES,
+    RESIDUALS,
+    FormulaText,
+    bands,
+    check_model,
+    parsed,
+    sentence,
+)
 from mpc.table.schema import Dataset
 
 
@@ -11,8 +20,7 @@ def _sentence(arguments: Arguments, dataset: Dataset) -> str:
     weights = f", weighted by {arguments['weights'][0]}" if arguments["weights"] else ""
     errors = "" if arguments["errors"] == ("classical",) else f" with {arguments['errors'][0]} standard errors"
     told = sentence(f"Linear regression{weights}{errors}", arguments, dataset)
-    bands = " Also how many residuals lie in each of six bands about 0." if arguments["residuals"] == ("bands",) else ""
-    return f"{told}{bands}"
+    return f"{told}{bands(arguments, 'residuals')}"
 
 
 def _check(arguments: Arguments, dataset: Dataset) -> None:
@@ -37,7 +45,7 @@ METHOD = Method(
         FormulaText("formula", "number", offsets=False),
         Columns("weights", "aggregated", NUMBERS, least=0, most=1),
         Choice("errors", ("classical", "HC1", "HC3")),
-        Choice("residuals", ("none", "bands")),
+        RESIDUALS,
         PARTIES,
         CONFIDENCE,
     ),

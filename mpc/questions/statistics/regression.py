@@ -80,6 +80,9 @@ and the model without each."""
 LEFT_OUT_MOST = 32
 """Parties beyond which models without each of them are not offered."""
 
+RESIDUALS = Choice("residuals", ("none", "bands"))
+"""Whether it is told how many residuals lie in each of some bands."""
+
 CONFIDENCE = Numbers("confidence", "0.5", "0.9999")
 
 
@@ -133,3 +136,9 @@ def sentence(kind: str, arguments: Arguments, dataset: Dataset) -> str:
         f"{kind} of {arguments['formula'][0]} over the rows of {dataset.name} that miss no value: {many} with standard "
         f"errors and {percent} % confidence intervals{parties}."
     )
+
+
+def bands(arguments: Arguments, residuals: str) -> str:
+    """Return what is told of ``residuals`` as another sentence, if anything is."""
+    asked = arguments["residuals"] == ("bands",)
+    return f" Also how many {residuals} lie in each of six bands about 0." if asked else ""

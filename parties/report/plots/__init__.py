@@ -19,7 +19,7 @@ PLOTS: Mapping[tuple[str, str], Callable[[ReportTable], tuple[Plot, ...]]] = Map
     ("kaplan_meier", "survival"): survival.plots,
     ("kaplan_meier", "median"): lambda _: (),  # the curve above it shows it
     ("histogram", "histogram"): histogram.plots,
-    ("linear", "residuals"): residuals.plots,
+    **{(model, "residuals"): residuals.plots for model in FITTED},
     ("roc", "roc"): roc.plots,
     ("risk", "comparison"): risk.plots,
     **{(model, "models"): lambda _: () for model in FITTED},  # figures of models are read, not looked at
