@@ -27,7 +27,7 @@ from mpc.messages import Chunk, UploadCommitment, UploadOpen, UploadPart, Upload
 from mpc.sealing.hpke import PublicSealingKey, SealedFor, seal
 from mpc.sealing.stream import PLAINTEXT_MAX_BYTES, ChunkSealer, ChunkTally, DataKey, Header
 from mpc.table.batches import BatchChecker
-from mpc.table.packing import packed
+from mpc.table.packing import Packer
 from mpc.table.schema import Dataset
 
 OUTBOX_MAX_BYTES = 64 << 20
@@ -247,9 +247,9 @@ class Submission:
         return run
 
     def _check(self) -> None:
-        checker = BatchChecker(self._dataset)
+        checker, packer = BatchChecker(self._dataset), Packer()
         for batch in self._batches:
-            for piece in _pieces(checker.check(batch), PLAINTEXT_MAX_BYTES - _IPC_OVERHEAD_BYTES):
+            for piece in _pieces(checker.check(batch), packer):
                 self._hand_on(piece)
         checker.finish()
         self._hand_on(None)
@@ -332,12 +332,12 @@ def _with_last(pieces: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatc
     yield piece, True
 
 
-def _pieces(batch: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
+def _pieces(batch: pa.RecordBatch, packer: Packer) -> Iterator[pa.RecordBatch]:
     """Pack ``batch``, cut until each piece fits a chunk."""
     if batch.num_rows == 0:
         return
-    piece = packed(batch)
-    if piece.nbytes <= max_bytes:
+    piece = packer.pack(batch)
+    if piece.nbytes <= PLAINTEXT_MAX_BYTES - _IPC_OVERHEAD_BYTES:
         yield piece
         return
     if batch.num_rows == 1:
@@ -346,8 +346,8 @@ def _pieces(batch: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
             remedy="leave long texts out of the upload",
         )  # fmt: skip
     half = batch.num_rows // 2
-    yield from _pieces(batch.slice(0, half), max_bytes)
-    yield from _pieces(batch.slice(half), max_bytes)
+    yield from _pieces(batch.slice(0, half), packer)
+    yield from _pieces(batch.slice(half), packer)
 
 
 def _write_ipc(batch: pa.RecordBatch | None, room: memoryview) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from mpc.errors import Exhausted, Malformed, Refusal
 from mpc.messages import Chunk, UploadCommitment
-from mpc.table.packing import packed
+from mpc.table.packing import Packer
 from tests.coordinator.room import Room, column, computation, ipc, room_in
 
 CITIES = ("ams", "ber", "cph")
@@ -48,7 +48,7 @@ def opened(folder: Path, limits: dict[str, int]) -> Any:
 def coded(codes: list[int], texts: list[str]) -> bytes:
     column = pa.DictionaryArray.from_arrays(pa.array(codes, pa.uint8()), pa.array(texts), safe=False)
     cities = pa.array([CITIES[0]] * len(codes))
-    batch = packed(rows(0, len(codes), 2))
+    batch = Packer().pack(rows(0, len(codes), 2))
     schema = batch.schema.set(1, pa.field("note", column.type)).set(2, SCHEMA.field("city"))
     return ipc(pa.record_batch([batch.column(0), column, cities], schema=schema))
 
@@ -68,7 +68,7 @@ def test_texts_that_are_codes_in_some_chunks_only_are_one_column(
     with opened(tmp_path, RESIDENT | {"resident_mib": resident_mib}) as room:
         room.to_activated()
         for place, name in enumerate(("north", "south")):
-            sent = [packed(rows(place * 60_000 + i * 30_000, 30_000, many)) for i, many in enumerate(notes)]
+            sent = [Packer().pack(rows(place * 60_000 + i * 30_000, 30_000, many)) for i, many in enumerate(notes)]
             forms = [pa.types.is_dictionary(batch.schema.field("note").type) for batch in sent]
             assert forms == [many == 2 for many in notes]
             room.upload(name, sent)
@@ -85,7 +85,7 @@ def test_chunks_whose_texts_come_in_another_order_keep_each_its_own_codes(tmp_pa
         room.to_activated()
         for place, name in enumerate(("north", "south")):
             # The first of the texts is another in every chunk, and all lie at the same place in it.
-            room.upload(name, [packed(rows(place * 1000 + i * 100, 100, 2)) for i in range(4)])
+            room.upload(name, [Packer().pack(rows(place * 1000 + i * 100, 100, 2)) for i in range(4)])
         release, _ = room.result(room.run(which="by_city"))
         in_all = [*range(400), *range(1000, 1400)]
         counts = [sum(pid % 3 == city for pid in in_all) for city in (0, 1)]

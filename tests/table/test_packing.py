@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mpc.errors import Forbidden, Malformed
 from mpc.table.batches import BatchChecker, arrow_schema, loaded_table, well_formed
-from mpc.table.packing import CODES_MAX, decoded, decoded_bytes, held, held_schema, packed, unpacked
+from mpc.table.packing import CODES_MAX, Packer, decoded, decoded_bytes, held, held_schema, unpacked
 from mpc.table.schema import Code, Column, Dataset, Freshness, Subject
 
 INT64, DATE = pa.int64(), pa.date32()
@@ -23,10 +23,10 @@ KINDS: dict[str, pa.DataType] = {
 SCHEMA = pa.schema([pa.field(name, kind, nullable=name != "weight") for name, kind in KINDS.items()])
 
 
-def through(batch: pa.RecordBatch) -> pa.RecordBatch:
+def through(batch: pa.RecordBatch, packer: Packer | None = None) -> pa.RecordBatch:
     """Send a batch and read it as a loader does."""
     sink = pa.BufferOutputStream()
-    sent = packed(batch)
+    sent = (packer or Packer()).pack(batch)
     with pa.ipc.new_stream(sink, sent.schema) as stream:
         stream.write_batch(sent)
     with pa.ipc.open_stream(sink.getvalue()) as stream:
@@ -70,7 +70,7 @@ def test_what_is_packed_comes_back_as_it_was(rows: list[dict[str, Any]]) -> None
 )  # fmt: skip
 def test_whole_numbers_are_as_wide_as_they_differ(low: int, high: int, width: pa.DataType) -> None:
     batch = one("number", [high, None, low])
-    assert packed(batch).schema.field("number").type == width
+    assert Packer().pack(batch).schema.field("number").type == width
     assert through(batch).equals(batch)
 
 
@@ -78,8 +78,8 @@ def test_dates_and_times_are_whole_numbers() -> None:
     first = datetime(2026, 1, 1, tzinfo=UTC)
     moments = one("moment", [first, first + timedelta(milliseconds=60)])
     days = one("day", [date(1, 1, 1), None, date(1, 6, 1)])
-    assert packed(moments).schema.field("moment").type == pa.uint16()
-    assert packed(days).schema.field("day").type == pa.uint8()
+    assert Packer().pack(moments).schema.field("moment").type == pa.uint16()
+    assert Packer().pack(days).schema.field("day").type == pa.uint8()
     assert through(moments).equals(moments)
     assert through(days).equals(days)
 
@@ -89,10 +89,30 @@ def test_dates_and_times_are_whole_numbers() -> None:
 ])  # fmt: skip
 def test_few_texts_are_codes_and_many_are_themselves(texts: int, rows: int, coded: bool) -> None:
     batch = one("text", [f"text {i % texts}" for i in range(rows)])
-    assert pa.types.is_dictionary(packed(batch).schema.field("text").type) is coded
+    assert pa.types.is_dictionary(Packer().pack(batch).schema.field("text").type) is coded
     back = through(batch)
     assert as_it_was(back, batch.schema).equals(batch)
     assert batch.nbytes - 8 <= decoded_bytes(back) <= batch.nbytes
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.lists(st.none() | st.sampled_from("abcdef"), max_size=12), max_size=6))
+def test_batches_of_one_upload_come_back_as_they_were(texts: list[list[str | None]]) -> None:
+    packer = Packer()
+    for each in texts:
+        batch = one("text", each)
+        back = through(batch, packer)
+        well_formed(back, batch.schema)
+        assert as_it_was(back, batch.schema).equals(batch)
+
+
+def test_texts_of_the_batch_before_are_used_again_where_they_are_all_that_there_are() -> None:
+    packer = Packer()
+    sent = [
+        packer.pack(one("text", texts)).column("text") for texts in (["b", "a"] * 4, ["a", None] * 4, ["c", "a"] * 4)
+    ]
+    assert [each.dictionary.to_pylist() for each in sent] == [["b", "a"], ["b", "a"], ["c", "a"]]
+    assert [each.to_pylist()[:2] for each in sent] == [["b", "a"], ["a", None], ["c", "a"]]
 
 
 def test_texts_that_become_many_are_kept_in_the_form_that_they_began_in_and_the_other_way_round() -> None:
