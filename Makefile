@@ -56,7 +56,7 @@ fuzz: $(INSTALLED) ## any bytes as evidence, led by coverage, for ten minutes (o
 	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
 	$(BIN)/python fuzz/evidence.py
 
-every-byte: $(INSTALLED) ## each byte of each accepted piece of real evidence, flipped in its turn (an hour of a processor)
+every-byte: $(INSTALLED) ## each byte of each accepted piece of real evidence, flipped in its turn (half an hour of a processor)
 	SEALROOM_EVERY_BYTE=1 $(BIN)/python -m pytest -n 2 --durations 9 tests/evidence/test_every_byte.py
 
 clean: ## remove what the other targets made

@@ -31,6 +31,7 @@ from mpc.evidence.enrolment import (
 )
 from mpc.evidence.tpm import ATTESTATION_KEY_USAGE
 from mpc.evidence.tpm_structures import parse_public
+from tests.evidence.certificate_forge import mint_certificate
 from tests.evidence.tpm_forge import NOW, RIGHT_ATTRIBUTES, Issuer, ecc_public
 
 MAKER = Issuer("maker of TPMs")
@@ -153,8 +154,12 @@ def test_an_authority_is_loaded_only_whole() -> None:
     assert "PRIVATE" not in repr(AUTHORITY)
     rsa_pem = ENDORSEMENT_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     other = Authority.create("Hospital B", at=NOW)
-    for key, certificate in ((b"", AUTHORITY.certificate), (rsa_pem, AUTHORITY.certificate), (other.key_pem(), AUTHORITY.certificate)):  # fmt: skip  # noqa: E501
+    own = mint_certificate(ENDORSEMENT_KEY, [])
+    for key, certificate, why in (
+        (b"", AUTHORITY.certificate, "not an unencrypted PEM key"), (rsa_pem, own, "not of an elliptic curve"),
+        (other.key_pem(), AUTHORITY.certificate, "another key's"),
+    ):  # fmt: skip
         with pytest.raises(Misconfigured) as caught:
             Authority.load(key, certificate)
-        assert caught.value.code == "enrolment.authority"
+        assert (caught.value.code, why in caught.value.why) == ("enrolment.authority", True)
     x509.load_der_x509_certificate(AUTHORITY.certificate)

@@ -94,7 +94,7 @@ def test_a_tag_is_a_record_of_a_content_format() -> None:
     record = Record(263, b"evidence")
     assert to_tag(record) == cbor2.dumps(cbor2.CBORTag(TAG_OF_FORMAT_0 + 263, b"evidence"))
     assert parse_wrapper(to_tag(record)) == (record, "cbor")
-    for other in (RECORD, Record(263, b"", Indicator.EVIDENCE)):
+    for other in (Record(EAT, b""), Record(263, b"", Indicator.EVIDENCE)):
         with pytest.raises(ValueError, match="tag"):
             to_tag(other)
     with pytest.raises(ValueError, match="labels"):
