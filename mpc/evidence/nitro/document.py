@@ -103,10 +103,7 @@ def parse(raw: bytes) -> NitroDocument:
         raise _malformed("unknown signature algorithm: its protected header is not that of ES384 alone", "alg")
     if len(signature) != _SIGNATURE_BYTES:
         raise _malformed("its signature is not of 96 bytes", "signature")
-    fields = read_cbor(payload, max_bytes=MAX_BYTES, what=_WHAT)
-    if not isinstance(fields, dict):
-        raise _malformed("its payload is not a map")
-    return _parsed(protected, payload, signature, fields)
+    return _parsed(protected, payload, signature, read_cbor(payload, max_bytes=MAX_BYTES, what=_WHAT))
 
 
 def gather(raw: bytes, files: Sequence[bytes], given: Given) -> tuple[NitroDocument, tuple[bytes, ...]]:

@@ -246,6 +246,9 @@ def judged(raw: bytes) -> tuple[bool, str]:
 
 ALONE: dict[str, tuple[dict[str, Any], str]] = {
     "no authority": ({"pck_crl_issuer_chain": None}, "no collateral"),
+    "no authority and no list": (
+        {"pck_crl_issuer_chain": None, "pck_crl": None, "root_ca_crl": None}, "no collateral",
+    ),
     "an authority by another": (
         {"pck_crl_issuer_chain": pem(FORGE.authority_certificate(by=new_key()))}, "bad certificate signature",
     ),

@@ -163,6 +163,13 @@ def test_a_field_that_is_not_as_the_format_has_it_is_malformed(point: str) -> No
     assert refused(FORGE.document(FORGE.payload(root=ROOT, **SHAPES[point])))[0] == "parse"
 
 
+@pytest.mark.parametrize("length", [0, 1025])
+def test_a_certificate_of_another_size_is_not_looked_into(length: int) -> None:
+    with pytest.raises(Malformed) as caught:
+        parse(FORGE.document(FORGE.payload(root=ROOT, certificate=bytes(length))))
+    assert caught.value.why == "a certificate is not of 1 to 1024 bytes"
+
+
 def test_limits_are_met_exactly() -> None:
     at_limit = {"public_key": bytes(1024), "user_data": bytes(512), "nonce": bytes(512)}
     assert judged(FORGE.document(FORGE.payload(root=ROOT, **at_limit))).accepted

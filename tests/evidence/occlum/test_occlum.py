@@ -129,6 +129,13 @@ def test_a_file_that_would_believe_anybody_makes_no_reference_values(value: Any)
         references_of(parse(value), minimum_evaluation=1)
 
 
+@pytest.mark.parametrize("compared", [(), ("verify_isv_prod_id", "verify_isv_svn")])
+def test_a_file_that_compares_neither_program_nor_signer_is_told_so(compared: tuple[str, ...]) -> None:
+    with pytest.raises(Malformed) as caught:
+        references_of(parse(trust(*compared)), minimum_evaluation=1)
+    assert caught.value.why.startswith("the file believes any enclave")
+
+
 def test_settings_of_the_time_of_epid_are_told_by_what_they_are() -> None:
     raw = json.dumps({"ias_url": "https://example.org", "ias_access_key": "", "enclave_spid": ""}).encode()
     for name in (None, "occlum"):

@@ -305,6 +305,9 @@ def test_the_real_buffer_holds_what_its_structure_says() -> None:
         sgx_buffer(offsets=[0, 4, 1 << 31, 5, 6, 7, 8, 9, 10]),
         sgx_buffer(offsets=list(range(9))),
         sgx_buffer()[:16] + b"\1\0\0\0" + sgx_buffer()[20:],
+        tdx_buffer()[:16]
+        + (int.from_bytes(tdx_buffer()[16:20], "little") - 1).to_bytes(4, "little")
+        + tdx_buffer()[20:],
         tdx_buffer(move=1),
         tdx_buffer(move=-1),
         tdx_buffer() + b"\0",
@@ -312,7 +315,7 @@ def test_the_real_buffer_holds_what_its_structure_says() -> None:
         tdx_buffer()[:60],
         tdx_buffer() + bytes(1 << 19),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_a_buffer_with_another_structure_does_not_serve(raw: bytes) -> None:
     assert not judged(claimed(), collateral=(raw,)).accepted
