@@ -206,7 +206,7 @@ def _of_table(table: bytes) -> Iterator[bytes]:
         start, length = int.from_bytes(entry[16:20], "little"), int.from_bytes(entry[20:], "little")
         if entry[:16] in _TABLE_STARTS:  # others are the host's own affair
             blob = table[start : start + length]
-            if len(blob) != length or not length or start < at + _TABLE_ENTRY_BYTES:
+            if len(blob) != length or start < at + _TABLE_ENTRY_BYTES:
                 raise _malformed("the certificate table points outside of itself")
             yield from _of_pem(blob) if blob.startswith(b"-----BEGIN") else _of_der(blob)
     raise _malformed("the certificate table has more entries than any chain needs")
