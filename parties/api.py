@@ -132,7 +132,8 @@ class Api:
         agreed = self._ledger.contract(_digest(request))
         previous = None
         if agreed.contract.supersedes is not None:
-            known = {held.digest.hex(): held for held in self._ledger.contracts()}.get(agreed.contract.supersedes)
+            superseded = agreed.contract.supersedes.contract
+            known = {held.digest.hex(): held for held in self._ledger.contracts()}.get(superseded)
             previous = None if known is None else known.contract
         page = explain(agreed.contract, agreed.digest, party=self._daemon.config.party.name, previous=previous)
         return JSONResponse(page.as_data())
@@ -159,7 +160,7 @@ class Api:
             "withdrawn": None if agreed.withdrawn is None else agreed.withdrawn.isoformat(),
             "valid_from": agreed.contract.valid_from,
             "valid_until": agreed.contract.valid_until,
-            "supersedes": agreed.contract.supersedes,
+            "supersedes": None if agreed.contract.supersedes is None else agreed.contract.supersedes.model_dump(),
         }
 
     def _log(self, request: Request, _body: bytes) -> Response:

@@ -278,6 +278,10 @@ class Channel:
         """Hand back the share, sealed to the instance."""
         return self._unary("ReturnShare", ShareReply(sealed), StatusReply)
 
+    def hand_down_share(self, sealed: bytes) -> StatusReply:
+        """Hand over the share of the contract before, sealed to the instance."""
+        return self._unary("HandDownShare", ShareReply(sealed), StatusReply)
+
     def request_run(self, envelope: bytes) -> int:
         """Ask for a run; return its number."""
         return self._unary("RequestRun", Signed(envelope), RunReply).run

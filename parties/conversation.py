@@ -20,6 +20,7 @@ from mpc.receipts.leaves import ReleaseLeaf, RunLeaf, parse_leaf
 from mpc.receipts.receipt import release_in
 from mpc.receipts.verification import verify_receipt
 from mpc.sealing.hpke import PublicSealingKey, SealedFor, open_sealed, seal
+from mpc.sealing.secret_state import inheritance_context
 from mpc.sealing.stream import new_upload, parse_header
 from mpc.signing import VerifyingKey
 from mpc.table.batches import schema_digest
@@ -278,6 +279,31 @@ class Conversation:
         self._record("share_returned")
         self.status = None
 
+    def hand_down_share(self) -> None:
+        """Hand the share of the contract before to this instance, which takes over its history."""
+        ledger = self._party.ledger
+        predecessor = ledger.predecessor(self._agreed.contract)
+        share = None if predecessor is None else ledger.share(predecessor.digest)
+        if predecessor is None or share is None:
+            raise Misconfigured(
+                "share.missing", "this party has no share of the contract before", why="its ledger is another one",
+                remedy="restore the ledger: without every share no run is possible under this contract",
+            )  # fmt: skip
+        context = inheritance_context(predecessor.digest, self.contract)
+        self._channel.hand_down_share(seal(SealedFor.INHERITED_SHARE, context, self._sealing_key(), share))
+        self._record("share_handed_down")
+        self.status = None
+
+    def forget_predecessor(self) -> None:
+        """Drop what was kept of the contract before, once a run has ended here: its history lives on under this one."""
+        ledger = self._party.ledger
+        predecessor = ledger.predecessor(self._agreed.contract)
+        if predecessor is None or ledger.share(predecessor.digest) is None:
+            return
+        self.look_at_log()
+        if _ended(ledger.leaves(self.contract)):
+            ledger.drop_keys(predecessor.digest)
+
     # --- runs ----------------------------------------------------------------------------------------------------
 
     def request_run(self, computation: str, parameters: Mapping[str, str]) -> int:
@@ -375,7 +401,8 @@ class Conversation:
                 "log.not_ended", "the coordinator says that the contract has ended, and its log does not",
                 why="log and status differ", remedy="ask who runs the coordinator", field="state",
             )  # fmt: skip
-        self._party.ledger.drop_keys(self.contract)
+        # Of a contract that nobody left a successor may still take over the history.
+        self._party.ledger.drop_keys(self.contract, keep_share=ended.by is None)
         self._record("ended", reason=ended.reason, by=ended.by)
         self.status = None
         self.end()

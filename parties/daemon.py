@@ -200,7 +200,7 @@ class Daemon:
         contracts = self.ledger.contracts()
         signed = [agreed for agreed in contracts if agreed.signed is not None]
         if signed:
-            return max(signed, key=lambda agreed: agreed.signed or datetime.min.replace(tzinfo=UTC))
+            return max(reversed(signed), key=lambda agreed: agreed.signed or datetime.min.replace(tzinfo=UTC))
         return contracts[-1] if contracts else None
 
     @property
@@ -349,6 +349,8 @@ class Daemon:
             talk.withdraw(envelope)
         self.ledger.withdrawal_delivered(agreed.digest, at=self.now())
         self.ledger.drop_keys(agreed.digest)
+        if (predecessor := self.ledger.predecessor(agreed.contract)) is not None:
+            self.ledger.drop_keys(predecessor.digest)
         self._end_conversation()
 
     def _watch(self) -> None:
@@ -359,6 +361,8 @@ class Daemon:
             status = talk.watch(int(self._pace.watch * 1000))
         self._woken.clear()
         self._note_loaded(status)
+        if any(run.state in decisions.ENDED for run in status.runs):
+            talk.forget_predecessor()
 
     def _note_loaded(self, status: StatusReply) -> None:
         for upload in status.uploads:
@@ -409,26 +413,25 @@ class Daemon:
                 future.set_exception(failure)
 
 
+_STEPS: Mapping[type[Action], Callable[[Conversation], object]] = {
+    decisions.Appraise: Conversation.appraise,
+    decisions.Authenticate: Conversation.authenticate,
+    decisions.TakeShare: Conversation.take_share,
+    decisions.ReturnShare: Conversation.return_share,
+    decisions.HandDownShare: Conversation.hand_down_share,
+    decisions.LearnEnd: Conversation.learn_end,
+    decisions.Countersign: Conversation.countersign,
+}
+
+
 def _step(talk: Conversation, action: Action) -> None:
     """Do what one method of the conversation does."""
     match action:
-        case decisions.Appraise():
-            talk.appraise()
-        case decisions.Authenticate():
-            talk.authenticate()
         case decisions.Rewrap(upload):
             talk.rewrap(bytes.fromhex(upload))
-        case decisions.TakeShare():
-            talk.take_share()
-        case decisions.ReturnShare():
-            talk.return_share()
-        case decisions.LearnEnd():
-            talk.learn_end()
-        case decisions.Countersign():
-            talk.countersign()
         case decisions.FetchResult(run):
             talk.fetch_result(run)
         case decisions.RenewReceipt(run):
             talk.renew_receipt(run)
         case _:
-            raise AssertionError(f"nobody performs {action}")
+            _STEPS[type(action)](talk)

@@ -68,6 +68,11 @@ class ReturnShare:
 
 
 @dataclass(frozen=True)
+class HandDownShare:
+    """Hand the share of the contract before to the instance that takes over its history."""
+
+
+@dataclass(frozen=True)
 class PermitRun:
     """Permit a run; ``unattended`` when no person asked for it."""
 
@@ -120,6 +125,7 @@ Action = (
     | Rewrap
     | TakeShare
     | ReturnShare
+    | HandDownShare
     | PermitRun
     | Countersign
     | FetchResult
@@ -214,6 +220,8 @@ def _for_awaited(situation: Situation, what: str, subject: str, runs: Mapping[in
     match what:
         case "share":
             return ReturnShare() if subject == "return" else TakeShare()
+        case "inheritance":
+            return HandDownShare()
         case "upload":
             return UploadRows(subject)
         case "rewrap":

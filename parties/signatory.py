@@ -8,11 +8,15 @@ the envelope. So a crash may lose an envelope that nobody saw, never the memory 
                  old one's last checkpoint, and never one that was replaced before
     permit       for the active, freshly appraised instance, on a log that goes on where it last stood, for a run that
                  stands in that log as it is told; within the number of runs; unattended within that number too
-    nothing      after a withdrawal, under a contract whose successor was signed, or outside of its validity
+    nothing      after a withdrawal, under a contract whose successor was signed, or outside of its validity; nor under
+                 one of two successors of a contract, but the one that was signed last
+
+Where a contract takes over the history of one before, permits of the same question count together over both, and the
+activation states the last checkpoint of the older one that this party saw.
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -24,16 +28,19 @@ from mpc.contract.statements import (
     Activation,
     ChallengeAnswer,
     Checkpoint,
+    Inherited,
     Permit,
     Replaced,
     RunRequest,
     Withdrawal,
 )
+from mpc.contract.succession import check_owners_stay
 from mpc.errors import Exhausted, Forbidden, OutOfOrder, Untrusted
 from mpc.evidence.appraisal import AttestedKey
 from mpc.questions import check_parameters
+from mpc.questions.terms import Question, question_name
 from mpc.receipts.leaves import RunLeaf, parse_leaf
-from mpc.receipts.log import sign_checkpoint
+from mpc.receipts.log import EMPTY_ROOT, sign_checkpoint
 from mpc.sealing.stream import ChunkTally, Header, sign_commitment
 from mpc.signing import Purpose, VerifyingKey
 from parties.keys import Keys
@@ -71,6 +78,7 @@ class Signatory:
                 )  # fmt: skip
             check_known(agreed.contract, self._known, self.name)
             self._require_open(agreed, at)
+            self._require_succession(agreed)
             envelope = sign_consent(agreed.raw, self._keys.signing)
             self._ledger.mark_signed(digest, at=at)
             self._ledger.add_consents(digest, (envelope,))
@@ -104,7 +112,7 @@ class Signatory:
                 replaced = Replaced(instance=current.instance.hex(), log_size=head.size, log_root=head.root.hex())
             activation = Activation(
                 contract=agreed.digest.hex(), party=self.name, instance=attested.instance.hex(), replaces=replaced,
-                time=format_time(at),
+                inherits=self._inherited(agreed), time=format_time(at),
             )  # fmt: skip
             envelope = self._keys.signing.envelope(Purpose.ACTIVATION, canonical_json(activation))
             receipt_key = VerifyingKey(attested.transcript.receipt_key)
@@ -213,9 +221,53 @@ class Signatory:
     def unattended_left(self, agreed: Agreed, computation: str) -> int:
         """Return how many more runs of a computation may be permitted without a person."""
         term = agreed.contract.computation(computation)
-        permits = self._ledger.permits(agreed.digest)
-        used = {permit.run for permit in permits if permit.unattended and permit.computation == computation}
-        return 0 if term is None else term.unattended - len(used)
+        if term is None:
+            return 0
+        used = {key for key, permit in self._permits_of(agreed, term.question) if permit.unattended}
+        return term.unattended - len(used)
+
+    def _permits_of(self, agreed: Agreed, question: Question) -> Iterator[tuple[tuple[bytes, int], Permitted]]:
+        """Yield what was permitted of a question, by contract and run: here and where the history comes from."""
+        name = question_name(question)
+        contract: Agreed | None = agreed
+        while contract is not None:
+            asking = {each.name for each in contract.contract.computations if question_name(each.question) == name}
+            for permit in self._ledger.permits(contract.digest):
+                if permit.computation in asking:
+                    yield (contract.digest, permit.run), permit
+            contract = self._ledger.predecessor(contract.contract)
+
+    def _inherited(self, agreed: Agreed) -> Inherited | None:
+        """Return the last state of the predecessor's log that this party saw, if it takes one's history over."""
+        predecessor = self._ledger.predecessor(agreed.contract)
+        if predecessor is None:
+            return None
+        head = self._ledger.head(predecessor.digest)
+        size, root = (0, EMPTY_ROOT) if head is None else (head.size, head.root)
+        return Inherited(contract=predecessor.digest.hex(), log_size=size, log_root=root.hex())
+
+    def _require_succession(self, agreed: Agreed) -> None:
+        """Refuse to sign for a history that cannot follow, or for one that another successor went on with."""
+        predecessor = self._ledger.predecessor(agreed.contract)
+        if predecessor is None:
+            return
+        check_owners_stay(predecessor.contract, agreed.contract)
+        asked = _runs_asked(self._ledger.leaves(predecessor.digest))
+        holds_share = self._ledger.share(predecessor.digest) is not None
+        if predecessor.withdrawn is not None or (asked and self._owns(predecessor) and not holds_share):
+            raise Forbidden(
+                "contract.history.share", "the history of the superseded contract cannot follow",
+                why="this party's share of it is destroyed", field="supersedes.history",
+                remedy="agree on a contract that is built with --history-begins-anew",
+            )  # fmt: skip
+        sibling = self._ledger.successor(predecessor.digest)
+        if sibling is not None and sibling.digest != agreed.digest and _runs_asked(self._ledger.leaves(sibling.digest)):
+            raise Forbidden(
+                "contract.history.branch", "the history went on under another contract",
+                why="runs were asked for under one that supersedes the same contract",
+                remedy=f"agree on a contract that supersedes {sibling.digest.hex()[:CONFIRMATION_CHARACTERS]}…",
+                field="supersedes.contract",
+            )  # fmt: skip
 
     def _signed(self, digest: bytes, at: datetime) -> Agreed:
         agreed = self._ledger.contract(digest)
@@ -233,12 +285,20 @@ class Signatory:
                 "contract.withdrawn", "this party has withdrawn from the contract", why="it signs no more under it",
                 remedy="agree on a new contract",
             )  # fmt: skip
-        if (successor := self._ledger.successor(agreed.digest)) is not None:
+        successor = self._ledger.successor(agreed.digest) or self._later_sibling(agreed)
+        if successor is not None:
             raise Forbidden(
                 "contract.superseded", "a later contract supersedes this one", why="this party signed its successor",
                 remedy=f"go on under {successor.digest.hex()[:CONFIRMATION_CHARACTERS]}…",
             )  # fmt: skip
         check_in_force(agreed.contract, at)
+
+    def _later_sibling(self, agreed: Agreed) -> Agreed | None:
+        """Return the contract that supersedes the same one as ``agreed``, if this party signed it later."""
+        before = agreed.contract.supersedes
+        latest = None if before is None else self._ledger.successor(bytes.fromhex(before.contract))
+        is_older = agreed.signed is not None and latest is not None and latest.digest != agreed.digest
+        return latest if is_older else None
 
     def _require_replaceable(self, digest: bytes, instance: bytes, *, replace: bool) -> None:
         if self._ledger.was_active(digest, instance):
@@ -296,7 +356,7 @@ class Signatory:
                     "permit.other_run", "another run was permitted under this number", why="its number was used again",
                     remedy="permit nothing; ask who runs the coordinator", field=f"run {run.number}",
                 )  # fmt: skip
-        counted = {permit.run for permit in permits if permit.computation == run.computation} | {run.number}
+        counted = {key for key, _ in self._permits_of(agreed, term.question)} | {(agreed.digest, run.number)}
         if len(counted) > term.runs:
             raise Exhausted(
                 "permit.runs", f"all runs of {run.computation} are permitted", why="the contract grants no more",
@@ -308,6 +368,9 @@ class Signatory:
                 why="the contract's number of unattended permits is used up",
                 remedy=f"sealroom permit {run.number}", expected=f"at most {term.unattended}",
             )  # fmt: skip
+
+    def _owns(self, agreed: Agreed) -> bool:
+        return self.name in agreed.contract.owners
 
     def _owns_input(self, agreed: Agreed, computation: str) -> bool:
         return self.name in input_owners(agreed, computation)
@@ -328,6 +391,10 @@ def _input_owners(raw: bytes) -> Mapping[str, frozenset[str]]:
         )
         for computation, question in read_questions(contract).items()
     }
+
+
+def _runs_asked(leaves: tuple[bytes, ...]) -> bool:
+    return any(isinstance(parse_leaf(raw), RunLeaf) for raw in leaves)
 
 
 def _require_purpose(attested: AttestedKey, digest: bytes) -> None:

@@ -79,26 +79,32 @@ def build(  # noqa: PLR0917 - typer's parameters are options
     enclave: Annotated[list[Path], typer.Option(help="Reference values of an enclave, from `sealroom measure`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the contract's exact bytes go.")],
     supersedes: Annotated[Path | None, typer.Option(help="The contract that this one replaces.")] = None,
+    history_begins_anew: Annotated[
+        bool, typer.Option("--history-begins-anew", help="Forget what that contract answered; `explain` warns of it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Build the contract of a study from every party's public card and the accepted enclaves."""
     from mpc.canonical import sha256
     from mpc.contract.document import contract_bytes, parse_contract
+    from mpc.contract.succession import check_owners_stay
     from parties.keys import load_card
     from scenarios.loading import load_scenario
 
     cards = {
         name: load_card(Path(path)).model_dump(mode="json") for name, path in files.pairs(party, "--party").items()
     }
-    earlier = None if supersedes is None else files.read(supersedes, "the earlier contract")
-    if earlier is not None:
-        parse_contract(earlier)
+    raw_earlier = None if supersedes is None else files.read(supersedes, "the earlier contract")
+    earlier = None if raw_earlier is None else parse_contract(raw_earlier)
     contract = load_scenario(study).contract(
         parties=cards,
         enclaves=[_reference(path) for path in enclave],
         now=files.now(),
-        supersedes=None if earlier is None else sha256(earlier),
+        supersedes=None if raw_earlier is None else sha256(raw_earlier),
+        history_begins_anew=history_begins_anew,
     )
+    if earlier is not None and contract.predecessor is not None:
+        check_owners_stay(earlier, contract)
     raw = contract_bytes(contract)
     files.write(output, raw, "the contract")
     digest = sha256(raw).hex()

@@ -206,6 +206,7 @@ class Scenario:
         enclaves: Sequence[ReferenceValues],
         now: datetime,
         supersedes: bytes | None = None,
+        history_begins_anew: bool = False,
     ) -> terms.Contract:
         """Return the contract of this study, checked as everybody will check it.
 
@@ -214,6 +215,7 @@ class Scenario:
             enclaves: the reference values that the parties accept.
             now: when the contract begins; cut to whole seconds.
             supersedes: the digest of the contract that this one replaces, if any.
+            history_begins_anew: forget what that contract answered, and count no run of it.
 
         Raises:
             Misconfigured: a card is missing, foreign or not a card.
@@ -237,8 +239,9 @@ class Scenario:
             "limits": vars(self.limits),
             "valid_from": format_time(now),
             "valid_until": format_time(now + self.valid_for),
-            "supersedes": None if supersedes is None else supersedes.hex(),
-        }
+            "supersedes": None if supersedes is None
+            else {"contract": supersedes.hex(), "history": "begins_anew" if history_begins_anew else "follows"},
+        }  # fmt: skip
         return _parsed(data)
 
     def _computation(self, name: str) -> dict[str, Any]:

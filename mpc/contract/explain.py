@@ -38,7 +38,7 @@ __all__ = ["Explanation", "explain"]
 DESTROYED = (
     "the contract's keys, with the process that holds them: nobody can open the uploaded rows again",
     "the chance of any further run: each needs a permit signed for it by every owner of its datasets",
-    "every party's own keys for this contract; the log of the enclave says so",
+    "every party's own keys to its rows, and after a withdrawal its share of the history; the enclave's log says so",
 )
 NOT_RECALLED = (
     "answers that recipients have received already, and what they have learnt from them",
@@ -80,8 +80,15 @@ def explain(contract: Contract, digest: bytes, *, party: str | None, previous: C
         withdrawal_destroys=DESTROYED,
         withdrawal_cannot_recall=NOT_RECALLED,
         changes=None if previous is None else diff(previous, contract),
-        compared_with_its_predecessor=None if previous is None else digest_of(previous).hex() == contract.supersedes,
+        compared_with_its_predecessor=_is_superseded(previous, contract),
+        history_begins_anew=contract.supersedes is not None and contract.supersedes.history == "begins_anew",
     )
+
+
+def _is_superseded(previous: Contract | None, contract: Contract) -> bool | None:
+    if previous is None:
+        return None
+    return contract.supersedes is not None and digest_of(previous).hex() == contract.supersedes.contract
 
 
 def _party_line(name: str, contract: Contract) -> PartyLine:
@@ -260,9 +267,24 @@ def _validity(contract: Contract) -> tuple[str, ...]:
         f"one check of the enclave may be relied on for {many(contract.attested_key_seconds, 'second')}",
         f"an upload holds at most {limits.upload_mib} MiB",
         f"a run takes at most {limits.run_memory_mib} MiB of memory and {many(limits.run_seconds, 'second')}",
-        "it supersedes no earlier contract" if contract.supersedes is None
-        else f"it supersedes the contract {contract.supersedes}, under which nothing more is permitted",
-    )  # fmt: skip
+        *_succession(contract),
+    )
+
+
+def _succession(contract: Contract) -> tuple[str, ...]:
+    before = contract.supersedes
+    if before is None:
+        return ("it supersedes no earlier contract",)
+    superseded = f"it supersedes the contract {before.contract}, under which nothing more is permitted"
+    if before.history == "begins_anew":
+        return (superseded, "nothing of what was asked and answered under that contract is remembered or counted here")
+    return (
+        superseded,
+        (
+            "the history of that contract follows: a question that was answered under it over the same rows gets the "
+            "same answer, and runs of the same question count together, over all contracts of the chain"
+        ),
+    )
 
 
 def _label(name: str, contract: Contract) -> str:

@@ -22,6 +22,12 @@ NEVER_READ = "never read"
 COUNTED = "tells disclosure control how many stand behind an answer, and is in none"
 
 
+HISTORY_BEGINS_ANEW = (
+    "History begins anew: what the superseded contract answered is forgotten. Its questions can be asked again over "
+    "rows that changed a little, and the difference tells about those; its runs are not counted."
+)
+
+
 @dataclass(frozen=True)
 class PartyLine:
     """A party: name, label, fingerprint of its key (hex SHA-256), whether it owns rows, whether it receives answers."""
@@ -129,6 +135,7 @@ class Explanation:
     withdrawal_cannot_recall: tuple[str, ...]
     changes: tuple[Change, ...] | None
     compared_with_its_predecessor: bool | None
+    history_begins_anew: bool
 
     def as_data(self) -> dict[str, Any]:
         """Return the whole page as plain data, for ``--json``."""
@@ -167,6 +174,8 @@ def _lines(page: Explanation) -> Iterator[Line]:
     for enclave in page.enclaves:
         if enclave.warning:
             yield Line("warning", f"The {enclave.format} enclave's evidence can be forged by {enclave.forged_by}.")
+    if page.history_begins_anew:
+        yield Line("warning", HISTORY_BEGINS_ANEW)
     if page.changes is not None:
         yield Line("heading", "What changed since the contract signed before")
         if not page.compared_with_its_predecessor:

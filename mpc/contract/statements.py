@@ -15,13 +15,25 @@ class Replaced(Term):
     log_root: Hex32
 
 
+class Inherited(Term):
+    """The contract whose history is taken over, with the last state of its log that the party saw."""
+
+    contract: Hex32
+    log_size: Annotated[int, Field(ge=0)]
+    log_root: Hex32
+
+
 class Activation(Term):
-    """A party's choice of one instance (hex SHA-256 of its receipt key) for a contract."""
+    """A party's choice of one instance (hex SHA-256 of its receipt key) for a contract.
+
+    ``inherits`` is stated by who signed the predecessor too, where history follows: no older copy of it is taken over.
+    """
 
     contract: Hex32
     party: Identifier
     instance: Hex32
     replaces: Replaced | None
+    inherits: Inherited | None
     time: Timestamp
 
 

@@ -70,6 +70,17 @@ class Limits(Term):
     run_seconds: Annotated[int, Field(ge=1, le=86_400)]
 
 
+class Superseded(Term):
+    """The contract (its digest) that another takes the place of.
+
+    ``history``: ``follows`` means that its answers are remembered and its runs are counted under the new one, which
+    every owner's share of the old state key makes possible; ``begins_anew`` that nothing of it is known there.
+    """
+
+    contract: Hex32
+    history: Literal["follows", "begins_anew"]
+
+
 class Contract(Term):
     """Everything that the parties agree on. ``attested_key_seconds`` is how long an appraisal may be relied on."""
 
@@ -86,7 +97,18 @@ class Contract(Term):
     limits: Limits
     valid_from: Timestamp
     valid_until: Timestamp
-    supersedes: Hex32 | None
+    supersedes: Superseded | None
+
+    @property
+    def predecessor(self) -> str | None:
+        """The digest (hex) of the contract whose history this one takes over, or None."""
+        before = self.supersedes
+        return before.contract if before is not None and before.history == "follows" else None
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """All owners of any dataset, sorted: who holds a share of the state key."""
+        return tuple(sorted({owner for dataset in self.datasets for owner in dataset.owners}))
 
     def party(self, name: str) -> Party | None:
         """Return the party called ``name``, or None."""

@@ -14,6 +14,7 @@ from mpc.contract.statements import Activation
 from mpc.coordinator.authentication import require_party
 from mpc.coordinator.children import Template
 from mpc.coordinator.ending import Ending
+from mpc.coordinator.inheritance import Predecessor
 from mpc.coordinator.intake import Intake
 from mpc.coordinator.journal import Journal
 from mpc.coordinator.keys import InstanceKeys
@@ -67,8 +68,10 @@ class Agreed:
         runners: Template,
         telemetry: Telemetry,
         on_end: Callable[[], None],
+        predecessor: Predecessor | None,
     ) -> None:
         self.agreement = agreement
+        self._predecessor = predecessor
         self.hpke = hpke
         self.journal = journal
         self._receipt_key = keys.receipt
@@ -83,7 +86,7 @@ class Agreed:
         self.intake = Intake(
             agreement, state, journal, loaders, lambda folder: telemetry.event("vault.unreadable", folder=folder)
         )
-        self.shares = Shares(agreement, state, journal, sealing_keys)
+        self.shares = Shares(agreement, state, journal, sealing_keys, predecessor)
         self.ending = Ending(agreement.contract, journal, instance=self._instance, on_end=on_end)
         self.runs = Runs(
             agreement,
@@ -151,6 +154,8 @@ class Agreed:
         with self.journal.lock:
             if party not in self.journal.session.activated:  # else it is sent again, as its answer was lost
                 self._check_replaced(activation)
+                if self._predecessor is not None:
+                    self._predecessor.check_seen(party, activation.inherits)
                 envelope = sha256(signed.envelope).hex()
                 leaf = ActivationLeaf(party=party, instance=self._instance, time=activation.time, envelope=envelope)
                 self.journal.append(leaf, statements=(signed.envelope,))
@@ -229,6 +234,13 @@ class Agreed:
         """Take a share back after a restart."""
         self._require_active()
         self.shares.give_back(party, request.sealed_share, self.hpke)
+        self._tell_state()
+        return self.status(party, StatusRequest())
+
+    def hand_down_share(self, party: str, request: ShareReply) -> StatusReply:
+        """Take the share that an owner holds of the key of the contract before."""
+        self._require_active()
+        self.shares.inherit(party, request.sealed_share, self.hpke)
         self._tell_state()
         return self.status(party, StatusRequest())
 

@@ -56,6 +56,12 @@ def serve(  # noqa: PLR0917 - typer's parameters are options
     attester: Annotated[str, typer.Option(help=f"What gives evidence: {', '.join(ATTESTERS)}.")],
     listen: Annotated[str, typer.Option(help="HOST:PORT where parties call; port 0 takes any.")],
     state: Annotated[Path, typer.Option(help="Folder of this contract's state; nobody else's.")],
+    predecessor: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="State folder of the contract that this one supersedes, if its history follows."
+        ),
+    ] = None,
     metrics: Annotated[str | None, typer.Option(help="Loopback HOST:PORT for Prometheus.")] = None,
     tpm_tcti: Annotated[str, typer.Option(help="How the TPM is reached, as tpm2-tss spells it.")] = Settings.tcti,
     tpm_code_pcr: Annotated[int, typer.Option(help="The PCR of the code digest.")] = Settings.code_pcr,
@@ -91,15 +97,19 @@ def serve(  # noqa: PLR0917 - typer's parameters are options
     telemetry = Telemetry()
     quiet_grpc(lambda name: telemetry.event("bug", state=name))
     with _metrics(telemetry, metrics):
-        _serve_until_told(chosen, listen, state, telemetry)
+        _serve_until_told(chosen, listen, state, predecessor, telemetry)
 
 
-def _serve_until_told(attester: Attester, listen: str, state: Path, telemetry: Telemetry) -> None:
+def _serve_until_told(
+    attester: Attester, listen: str, state: Path, predecessor: Path | None, telemetry: Telemetry
+) -> None:
     told = threading.Event()
     with _signals(told, telemetry):
         keys = InstanceKeys.generate(attester)
         folder = StateFolder(state)
-        instance = Instance(folder, keys, attester, clock=time.monotonic, telemetry=telemetry, on_end=told.set)
+        instance = Instance(
+            folder, keys, attester, clock=time.monotonic, telemetry=telemetry, on_end=told.set, predecessor=predecessor
+        )
         try:
             serving = listen_at(instance, keys.tls, listen, telemetry=telemetry)
             host = listen.rpartition(":")[0]

@@ -8,6 +8,7 @@ before.
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from mpc.attesters import Attester
 from mpc.canonical import parse_time, sha256
@@ -18,6 +19,7 @@ from mpc.coordinator.authentication import Authentication
 from mpc.coordinator.children import Template
 from mpc.coordinator.ending import ended
 from mpc.coordinator.gathering import Gathering
+from mpc.coordinator.inheritance import check_not_before, read_predecessor
 from mpc.coordinator.journal import Journal
 from mpc.coordinator.keys import InstanceKeys
 from mpc.coordinator.reading import read_contract
@@ -57,8 +59,11 @@ class Instance:
         clock: Callable[[], float],
         telemetry: Telemetry,
         on_end: Callable[[], None] = lambda: None,
+        predecessor: Path | None = None,
     ) -> None:
+        """``predecessor`` is the state folder of the contract whose history is taken over, if one's is."""
         self._state = state
+        self._predecessor = predecessor
         self._keys = keys
         self._attester = attester
         self._telemetry = telemetry
@@ -139,10 +144,19 @@ class Instance:
             if self._agreed is not None:
                 self.agreed(sha256(request.contract))
                 return AgreeReply(request.contract, self._signatures, ())
+            check_not_before(self._predecessor, request.contract)
             reply, agreement = self._gathering.take(request)
             if agreement is not None:
-                self._begin(agreement)
+                self._begin_or_warn(agreement)
             return reply
+
+    def _begin_or_warn(self, agreement: Agreement) -> None:
+        """Begin; what stands in the way concerns who runs this coordinator as well, and not only who asks."""
+        try:
+            self._begin(agreement)
+        except Refusal as refusal:
+            self._telemetry.event("agree.refused", code=refusal.code)
+            raise
 
     def challenge(self, request: ChallengeRequest) -> ChallengeReply:
         """Return a challenge for a party of the contract, even when it has ended: then it may still ask how."""
@@ -199,14 +213,17 @@ class Instance:
         journal = Journal(self._state, self._keys.receipt, terms_of(agreement.contract, agreement.digest))
         instance, hpke = self._keys.instance.hex(), SealingKey.generate()
         attested = AttestedLeaf(instance=instance, hpke=hpke.public.digest.hex())
-        restart = restart_of(journal.session, instance)
+        restart, session = restart_of(journal.session, instance), journal.session
+        is_settled = session.inherited or session.state == "ended"
+        predecessor = None if is_settled else read_predecessor(self._predecessor, agreement.contract)
+        inheritance = () if predecessor is None else (predecessor.leaf(),)
         if restart is None:
             journal.begin_anew()
-            journal.append(*_beginning(agreement), attested, statements=agreement.consents)
+            journal.append(*_beginning(agreement), attested, *inheritance, statements=agreement.consents)
         else:
             verify_statements(agreement, self._state, journal.log)
-            if journal.session.state != "ended":
-                journal.append(restart, attested)
+            if session.state != "ended":
+                journal.append(restart, attested, *inheritance)
         self._agreed = Agreed(
             agreement,
             state=self._state,
@@ -218,6 +235,7 @@ class Instance:
             runners=self._runners,
             telemetry=self._telemetry,
             on_end=self._on_end,
+            predecessor=predecessor,
         )
         self._signatures = tuple(map(signature_of, agreement.consents))
         self._gathering.clear()

@@ -34,7 +34,7 @@ class Journal:
         self.changes = 0
         self.is_closing = False
         raws = state.leaves()
-        self.session = _replayed(terms, raws)
+        self.session = replayed(terms, raws)
         self.log = Log(raws)
         self._leaves: list[Leaf] = list(map(parse_leaf, raws))
         self._key = key
@@ -124,7 +124,8 @@ def hypothetical(log: Log, leaves: Iterable[Leaf]) -> Log:
     return Log((*log.leaves(), *map(leaf_bytes, leaves)))
 
 
-def _replayed(terms: Terms, raws: list[bytes]) -> Session:
+def replayed(terms: Terms, raws: list[bytes]) -> Session:
+    """Return the session that the leaves of a folder add up to, or raise ``Untrusted``."""
     try:
         return replay(terms, raws)
     except Refusal as refusal:

@@ -6,7 +6,8 @@ process that holds other owners' rows. It hashes what it opens, so that the sign
 these very bytes and not with what the host shows somebody else.
 
     in   {"job"}, then {"chunk": [offset, length]} … and {"end"}
-    out  {"want": bytes} answered by {"granted": bool}; at the end {"loaded", "count", "resident"} or {"refused"}
+    out  {"want": bytes} answered by {"granted": bool}; at the end {"loaded", "content", "count", "resident"} or
+         {"refused"}
 """
 
 import hashlib
@@ -26,6 +27,7 @@ from mpc.coordinator.warmth import made_up_dataset, made_up_table
 from mpc.errors import Exhausted, Malformed, Refusal
 from mpc.sealing.stream import PADDED_MAX_BYTES, ChunkOpener, ChunkTally, DataKey, parse_header
 from mpc.table.batches import BatchChecker, arrow_schema
+from mpc.table.content import ContentDigest
 from mpc.table.packing import decoded_bytes, held, held_schema, unpacked
 
 MEMORY_MIB = 1024
@@ -50,6 +52,7 @@ class Loading:
         self._vault = vault
         self._schema = arrow_schema(dataset)
         self._checker = BatchChecker(dataset, unique_max_bytes=UNIQUE_MAX_BYTES)
+        self._content = None if job["streamed"] else ContentDigest(dataset)  # rows that are read again are known
         self._opener = ChunkOpener(header, DataKey(job["data_key"]))
         self._output = _Output(output, self._schema, streamed=job["streamed"])
         self._tally = ChunkTally()
@@ -71,7 +74,8 @@ class Loading:
         count = self._opener.finish()
         self._checker.finish()
         self._output.close()
-        return {"loaded": self._tally.digest(), "count": count, "resident": self._output.kept}
+        content = b"" if self._content is None else self._content.digest()
+        return {"loaded": self._tally.digest(), "content": content, "count": count, "resident": self._output.kept}
 
     def _next_place(self) -> tuple[int, int]:
         if self._ended:
@@ -127,6 +131,7 @@ class Loading:
         self._room_left -= size
         if size > BATCH_MAX_BYTES or self._room_left < 0:
             raise too_large()
+        known = None if self._content is None else self._hashing.submit(self._content.update, batch)
         rows = self._output.fitted(batch)
         while self._output.wants(rows.nbytes):
             self._line.send({"want": GRANT_BYTES})
@@ -135,6 +140,8 @@ class Loading:
             else:
                 self._output.drop()
         self._output.write(rows)
+        if known is not None:
+            known.result()  # before the room that the batch lies in is used again
 
 
 class _Output:
@@ -229,7 +236,10 @@ def warm_up() -> None:
     """Go the way of rows once, over made-up ones: after the sandbox is entered no file opens."""
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    made_up_table(made_up_dataset())
+    dataset = made_up_dataset()
+    content = ContentDigest(dataset)
+    for batch in made_up_table(dataset).to_batches():
+        content.update(batch)
 
 
 def serve(line: Line) -> None:

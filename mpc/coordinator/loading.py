@@ -53,11 +53,13 @@ class LoadLimits:
 class Rows:
     """Checked rows of one upload: in the memory-backed file ``resident``, or, with None, in the vault alone.
 
-    ``chunks`` is the digest of the very chunks that they were opened from, ``count`` their number. The data key
-    stays with them, as rows that are not resident are opened anew for every pass.
+    ``chunks`` is the digest of the very chunks that they were opened from, ``count`` their number; ``content`` names
+    the rows themselves (``mpc.table.content``), but for a pass over rows that are known. The data key stays with them,
+    as rows that are not resident are opened anew for every pass.
     """
 
     chunks: bytes
+    content: bytes
     count: int
     resident: int | None
     data_key: DataKey
@@ -165,14 +167,16 @@ class Loading:
 
     def _believed(self, report: Mapping[str, Any]) -> Rows:
         match report:
-            case {"loaded": bytes(chunks), "count": int(count), "resident": bool(kept)} if len(chunks) == _DIGEST_BYTES:
+            case {"loaded": bytes(chunks), "content": bytes(content), "count": int(count), "resident": bool(kept)} if (
+                len(chunks) == _DIGEST_BYTES and len(content) == (0 if self._streamed else _DIGEST_BYTES)
+            ):
                 if kept and not self._streamed:
                     self._child.process.wait()  # nobody else may hold it writable when it is sealed
                     fcntl.fcntl(self._output, fcntl.F_ADD_SEALS, _SEALS)
                     give_back = partial(self._residency.give_back, self._granted)
-                    return Rows(chunks, count, self._output, self._data_key, give_back)
+                    return Rows(chunks, content, count, self._output, self._data_key, give_back)
                 self._give_up()
-                return Rows(chunks, count, None, self._data_key, lambda: None)
+                return Rows(chunks, content, count, None, self._data_key, lambda: None)
             case {"refused": dict(data)}:
                 raise refusal_from_child(data)
             case {"crashed": str(place)}:

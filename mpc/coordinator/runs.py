@@ -239,8 +239,8 @@ class Runs:
         """Return the release, and the name of the question that it answers unless the run failed."""
         computation = self._computation(run.computation)
         inputs = self._intake.inputs(run.uploads)
-        uploads = {f"{given.dataset}/{given.owner}": given.file.header.upload_id for given in inputs}
-        question = question_digest(computation.question, run.parameters, uploads, self._rules)
+        rows = {f"{given.dataset}/{given.owner}": given.rows.content for given in inputs}
+        question = question_digest(computation.question, run.parameters, rows, self._rules)
         known = self._shares.history.recall(question)
         if known is not None:
             release = Release.from_bytes(known)

@@ -83,6 +83,7 @@ class Service:
             "Rewrap": _Closed(RewrapRequest, Agreed.rewrap),
             "TakeShare": _Closed(StatusRequest, Agreed.take_share),
             "ReturnShare": _Closed(ShareReply, Agreed.return_share),
+            "HandDownShare": _Closed(ShareReply, Agreed.hand_down_share),
             "RequestRun": _Closed(Signed, Agreed.request_run),
             "Permit": _Closed(Signed, Agreed.permit),
             "Log": _Closed(LogRequest, Agreed.log, even_ended=True),

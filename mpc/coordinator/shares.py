@@ -2,27 +2,37 @@
 
 The key is drawn when the first instance is activated. A later instance gets it back share by share, each from the
 owner that holds it, sealed to the key that this owner appraised. Until then it knows nothing of earlier releases,
-and runs nothing.
+and runs nothing. So it is with the history of a contract before that this one takes over: each of its owners hands over
+its share, once, and from then on the history is sealed under this contract's key.
 """
 
 import secrets
 
 from mpc.contract.consent import Agreement
+from mpc.coordinator.inheritance import Predecessor
 from mpc.coordinator.journal import Journal
 from mpc.coordinator.state import StateFolder
 from mpc.disclosure import History, Release
 from mpc.errors import OutOfOrder
-from mpc.receipts.leaves import ShareLeaf
+from mpc.receipts.leaves import InheritedShareLeaf, ShareLeaf
 from mpc.sealing.hpke import PublicSealingKey, SealedFor, SealingKey, open_sealed, seal
-from mpc.sealing.secret_state import StateKey, check_share, commit_share, open_state, seal_state
+from mpc.sealing.secret_state import (
+    StateKey,
+    check_share,
+    commit_share,
+    inheritance_context,
+    open_state,
+    seal_state,
+)
 
 
 class Shares:
     """The state key of one contract in one instance, as soon as there is one, and the history under it."""
 
     def __init__(
-        self, agreement: Agreement, state: StateFolder, journal: Journal, sealing_keys: dict[str, PublicSealingKey]
-    ) -> None:
+        self, agreement: Agreement, state: StateFolder, journal: Journal, sealing_keys: dict[str, PublicSealingKey],
+        predecessor: Predecessor | None,
+    ) -> None:  # fmt: skip
         self._contract = agreement.digest
         self._state = state
         self._journal = journal
@@ -30,6 +40,8 @@ class Shares:
         self._key: StateKey | None = None
         self._commitments: dict[str, str] = {}
         self._returned: dict[str, bytes] = {}
+        self._predecessor = predecessor
+        self._inherited: dict[str, bytes] = {}
         self.history = History()
 
     @property
@@ -40,8 +52,8 @@ class Shares:
     def begin(self) -> None:
         """Draw the key, once every party has activated, where no older key can be needed.
 
-        As long as nobody has asked for a run, the history is known to be empty and a new key loses nothing. After
-        that only the shares of the old key open it: no history is ever silently begun anew.
+        As long as nobody has asked for a run and none was taken over, the history is known to be empty and a new key
+        loses nothing. After that only the shares of the old key open it: no history is ever silently begun anew.
         """
         if self._key is not None or self._journal.session.shares_return:
             return
@@ -97,24 +109,49 @@ class Shares:
                 "state.missing", "the secret state is not in the folder", why="the folder was not kept whole",
                 remedy="restore it whole; without it the contract ends here",
             )  # fmt: skip
-        at_least = 1 + self._releases()
+        at_least = self._journal.session.secret_version
         _, plaintext = open_state(key, contract=self._contract, at_least=at_least, sealed=sealed)
         self.history = History.from_bytes(plaintext)
         self._key = key
         self._returned.clear()
 
+    def inherit(self, owner: str, sealed: bytes, key: SealingKey) -> None:
+        """Take a share of the predecessor's key; the last one opens its history, which is this contract's from then on.
+
+        Raises ``Untrusted`` for another share than the predecessor's log knows, and for a history that was rolled back.
+        """
+        with self._journal.lock:
+            predecessor, session = self._predecessor, self._journal.session
+            if owner in session.inherited_shares:
+                return  # handed over again, as the answer was lost
+            committed = "" if predecessor is None else predecessor.commitments.get(owner, "")
+            leaf = InheritedShareLeaf(party=owner, share=committed or "0" * 64)
+            self._journal.check(leaf)
+            if predecessor is None:
+                raise AssertionError  # the session awaits a share only where a predecessor was read
+            context = inheritance_context(predecessor.contract, self._contract)
+            share = open_sealed(SealedFor.INHERITED_SHARE, context, key, sealed)
+            check_share(predecessor.contract, owner, share, bytes.fromhex(committed))
+            self._inherited[owner] = share
+            if set(self._inherited) == set(predecessor.holders):
+                history = predecessor.open(self._inherited)
+                self._keep_next(history)
+                self.history = history
+                self._inherited.clear()
+            self._journal.append(leaf)
+
     def remember(self, question: bytes, release: Release) -> None:
         """Put a release into the history, on disk before its event is in the log."""
         history = self.history.remember(question, release)
-        self._keep(history, version=2 + self._releases())
+        self._keep_next(history)
         self.history = history
 
     def repeat(self) -> None:
         """Seal the history as it is as the next version: a run ended that adds nothing to it."""
-        self._keep(self.history, version=2 + self._releases())
+        self._keep_next(self.history)
 
-    def _releases(self) -> int:
-        return sum(run.stage == "released" for run in self._journal.session.runs)
+    def _keep_next(self, history: History) -> None:
+        self._keep(history, version=1 + self._journal.session.secret_version)
 
     def _keep(self, history: History, *, version: int) -> None:
         if self._key is None:

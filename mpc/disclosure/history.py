@@ -1,7 +1,9 @@
-"""What was told already: the same question over the same uploads gets the very same bytes.
+"""What was told already: the same question over the same rows gets the very same bytes, from contract to successor.
 
 Guarantees: asking twice tells nothing new. Sums differ in their last bits between runs, and noise would be averaged
 away; so a repeated question is answered from here, never computed again. Failures are not kept: they told nothing.
+Rows are known by their content, so that an upload of the same rows, under this contract or one that takes over its
+history, is recognised.
 """
 
 from collections.abc import Mapping
@@ -12,23 +14,24 @@ from mpc.canonical import canonical_cbor, parse_cbor, sha256
 from mpc.contract.terms import Rules
 from mpc.disclosure.release import Release
 from mpc.errors import Malformed
-from mpc.questions.terms import Question
+from mpc.questions.terms import Question, question_name
 
-_LABEL = "sealroom history v1"
+_LABEL = "sealroom history v2"
 _DIGEST_BYTES = 32
 
 
 def question_digest(
-    question: Question, parameters: Mapping[str, str], uploads: Mapping[str, bytes], rules: Rules
+    question: Question, parameters: Mapping[str, str], rows: Mapping[str, bytes], rules: Rules
 ) -> bytes:
-    """Return the 32-byte name of one question: its text, parameters, the uploads that it reads, and the rules.
+    """Return the 32-byte name of one question: its terms, parameters, the rows that it reads, and the rules.
 
-    ``uploads`` maps ``dataset/owner`` to the id of the upload. The computation's name is left out: two names for
-    one question are one question, and get one answer, under the name that was asked for (``Release.named``).
+    ``rows`` maps ``dataset/owner`` to the digest of the rows' content (``mpc.table.content``). The computation's name
+    is left out: two names for one question are one question, and get one answer, under the name that was asked for
+    (``Release.named``).
     """
     return sha256(
         canonical_cbor([
-            "sealroom question v1", question.model_dump(mode="json"), dict(parameters), dict(uploads),
+            "sealroom question v2", question_name(question), dict(parameters), dict(rows),
             rules.model_dump(mode="json"),
         ])
     )  # fmt: skip
@@ -36,9 +39,9 @@ def question_digest(
 
 @dataclass(frozen=True)
 class History:
-    """The releases of a contract, by question; a value of its own, so that its keeper decides when it holds.
+    """The releases of a contract and of those whose history it takes over, by question.
 
-    It does not follow ``supersedes``: an earlier contract's history is under a key that only its own owners can join.
+    It is a value of its own, so that its keeper decides when it holds.
     """
 
     releases: Mapping[bytes, bytes] = field(default_factory=lambda: MappingProxyType({}))

@@ -85,7 +85,7 @@ class StatusRequest:
 
 @dataclass(frozen=True)
 class Awaited:
-    """What the enclave waits for: consent, activation, upload, rewrap, share or permit."""
+    """What the enclave waits for: consent, activation, upload, rewrap, share, inheritance or permit."""
 
     party: str
     what: str

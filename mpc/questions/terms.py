@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mpc.canonical import Decimal, Identifier, Term, Text
+from mpc.canonical import Decimal, Identifier, Term, Text, canonical_cbor, sha256
 from mpc.table.schema import ColumnType
 
 
@@ -70,6 +70,11 @@ class LinkageQuestion(Term):
 
 
 Question = Annotated[SqlQuestion | StatisticsQuestion | LinkageQuestion, Field(discriminator="kind")]
+
+
+def question_name(question: Question) -> bytes:
+    """Return the 32 bytes by which a question is known in every contract that lists it: a digest of its terms."""
+    return sha256(canonical_cbor(["sealroom question terms v1", question.model_dump(mode="json")]))
 
 
 class Parameter(Term):

@@ -124,6 +124,29 @@ class DestructionLeaf(Term):
     reason: Literal["completed", "expired", "withdrawn", "share_lost"]
 
 
+class InheritanceLeaf(Term):
+    """The instance read and verified the folder of the contract that this one supersedes, up to this state of its log.
+
+    ``holders`` are the owners whose shares open its history, none where it has none; ``spent`` says how often each
+    question (hex digest of its terms) was asked under that contract and those before it.
+    """
+
+    leaf: Literal["inheritance"] = "inheritance"
+    predecessor: Hex32
+    size: Annotated[int, Field(ge=0)]
+    root: Hex32
+    holders: tuple[Identifier, ...]
+    spent: dict[Hex32, Annotated[int, Field(ge=1)]]
+
+
+class InheritedShareLeaf(Term):
+    """An owner handed its share of the predecessor's state key to this instance; ``share`` commits to it."""
+
+    leaf: Literal["inherited_share"] = "inherited_share"
+    party: Identifier
+    share: Hex32
+
+
 class RestartLeaf(Term):
     """A new instance took up the contract's public state; it holds no key of the ``previous`` one."""
 
@@ -145,6 +168,8 @@ Leaf = (
     | ReleaseLeaf
     | WithdrawalLeaf
     | DestructionLeaf
+    | InheritanceLeaf
+    | InheritedShareLeaf
     | RestartLeaf
 )
 

@@ -41,6 +41,7 @@ class SealedFor(StrEnum):
     UPLOAD_KEY = "upload key"
     STATE_SHARE = "state share"
     RETURNED_SHARE = "returned share"
+    INHERITED_SHARE = "inherited share"
     RESULT = "result"
 
 

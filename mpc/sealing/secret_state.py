@@ -83,6 +83,11 @@ def check_share(contract: bytes, holder: str, share: bytes, committed: bytes) ->
         )  # fmt: skip
 
 
+def inheritance_context(predecessor: bytes, successor: bytes) -> bytes:
+    """Return the 32-byte context of a share that is handed to the instance of ``successor`` and opens nowhere else."""
+    return sha256(canonical_cbor([LABEL, "inheritance", predecessor, successor]))
+
+
 def seal_state(
     key: StateKey, *, contract: bytes, version: int, plaintext: bytes, random: Callable[[int], bytes]
 ) -> bytes:

@@ -24,6 +24,11 @@ the vault are not sent again: their owners hand their keys to the new instance (
 may be asked for before each has its share. Once one was asked for there may be secret state that must not be lost, so
 after a restart the shares have to come back; before that there is nothing to lose and a new key is made.
 
+*A history may follow from the contract before.* Where the contract says so, the instance reads that contract's folder
+before anybody activates it, and its log says up to which state. Every owner of that contract hands over its share of
+that state key; until all have, no run is asked for. From then on the history is this contract's own: a restart asks for
+this contract's shares and for nothing of the predecessor, while one before then begins to take over anew.
+
 *Uploads have versions.* A refresh adds one; runs pin the versions that were newest when they were requested.
 
 A row of the table says: this event, in one of these states, if these guards hold, changes the session so, and moves it

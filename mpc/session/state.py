@@ -6,26 +6,36 @@ from typing import Literal
 
 from mpc.contract.document import read_questions
 from mpc.contract.terms import Contract
+from mpc.questions.terms import question_name
+from mpc.receipts.leaves import InheritanceLeaf
 
 State = Literal["boot", "agreed", "attested", "activated", "loaded", "ended"]
 Stage = Literal["requested", "permitted", "released"]
-What = Literal["consent", "activation", "upload", "rewrap", "share", "permit"]
+What = Literal["consent", "activation", "upload", "rewrap", "share", "inheritance", "permit"]
 
 
 @dataclass(frozen=True)
 class ComputationTerms:
-    """Of a computation: the datasets it reads, who may ask and receive, and how often."""
+    """Of a computation: the datasets it reads, who may ask and receive, and how often.
+
+    ``question`` (hex) names what it asks, in this contract and in those before.
+    """
 
     reads: tuple[str, ...]
     recipients: tuple[str, ...]
     runs: int
+    question: str
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What the session needs to know of a contract; ``contract`` is its digest in hex."""
+    """What the session needs to know of a contract; ``contract`` is its digest in hex.
+
+    ``predecessor`` is that of the contract whose history it takes over, or None.
+    """
 
     contract: str
+    predecessor: str | None
     parties: tuple[str, ...]
     owners: Mapping[str, tuple[str, ...]]
     refreshes: Mapping[str, int]
@@ -43,13 +53,17 @@ def terms_of(contract: Contract, digest: bytes) -> Terms:
     questions = read_questions(contract)
     return Terms(
         contract=digest.hex(),
+        predecessor=contract.predecessor,
         parties=tuple(party.name for party in contract.parties),
         owners={dataset.name: dataset.owners for dataset in contract.datasets},
         refreshes={dataset.name: dataset.freshness.refreshes for dataset in contract.datasets},
         refresh_until={dataset.name: dataset.freshness.until for dataset in contract.datasets},
         computations={
             computation.name: ComputationTerms(
-                questions[computation.name].datasets, computation.recipients, computation.runs
+                questions[computation.name].datasets,
+                computation.recipients,
+                computation.runs,
+                question_name(computation.question).hex(),
             )
             for computation in contract.computations
         },
@@ -92,7 +106,8 @@ class Run:
 class Session:
     """Everything public that has happened to a contract.
 
-    ``time`` is the latest time that a party signed; ``withdrawn`` the party whose leave ended it.
+    ``time`` is the latest time that a party signed; ``withdrawn`` the party whose leave ended it. ``inherited`` tells
+    that all of the predecessor's history is this contract's own.
     """
 
     terms: Terms
@@ -105,6 +120,9 @@ class Session:
     shares: frozenset[str] = frozenset()
     share_commitments: Mapping[str, str] = field(default_factory=dict)
     shares_return: bool = False
+    inheritance: InheritanceLeaf | None = None
+    inherited_shares: frozenset[str] = frozenset()
+    inherited: bool = False
     uploads: tuple[Upload, ...] = ()
     runs: tuple[Run, ...] = ()
     time: str | None = None
@@ -118,6 +136,27 @@ class Session:
         if self.state != "loaded" or stages <= {"requested"}:
             return self.state
         return "permitted" if "permitted" in stages else "loaded" if "requested" in stages else "released"
+
+    @property
+    def took_history_over(self) -> bool:
+        """Whether the predecessor had a history, and this contract's secret state holds it."""
+        return self.inherited and self.inheritance is not None and bool(self.inheritance.holders)
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether there is secret state that must not be lost: a run was asked for, or a history taken over."""
+        return bool(self.runs) or self.took_history_over
+
+    @property
+    def secret_version(self) -> int:
+        """The version of the secret state that the log has seen: 1 at first, one more for each change of it."""
+        return 1 + self.took_history_over + sum(run.stage == "released" for run in self.runs)
+
+    def spent(self, computation: str) -> int:
+        """Return how many runs of a computation were asked for, under this contract and those it takes over."""
+        before = {} if self.inheritance is None else self.inheritance.spent
+        asked = sum(run.computation == computation for run in self.runs)
+        return asked + before.get(self.terms.computations[computation].question, 0)
 
     def upload(self, upload: str) -> Upload | None:
         """Return the upload with this id (hex), or None."""
@@ -148,7 +187,7 @@ class Awaited:
     """What one party has to do next.
 
     ``subject`` names the contract, instance, dataset, upload or run that it is about; for a share it is ``take`` or
-    ``return``: from this instance, or to it.
+    ``return``: from this instance, or to it; for an inheritance it is the predecessor.
     """
 
     party: str
@@ -190,7 +229,15 @@ def awaited_rows(session: Session) -> list[Awaited]:
     shares = [
         Awaited(owner, "share", direction) for owner in session.terms.share_holders if owner not in session.shares
     ]
-    return shares + uploads + rewraps
+    return shares + (_awaited_inheritance(session) if not shares else []) + uploads + rewraps
+
+
+def _awaited_inheritance(session: Session) -> list[Awaited]:
+    """Return the shares of the predecessor's key that are missing; they come once this contract's are all held."""
+    if session.inheritance is None or session.inherited:
+        return []
+    holders = (holder for holder in session.inheritance.holders if holder not in session.inherited_shares)
+    return [Awaited(holder, "inheritance", session.inheritance.predecessor) for holder in holders]
 
 
 def _awaited_permits(session: Session) -> list[Awaited]:

@@ -12,6 +12,8 @@ from mpc.receipts.leaves import (
     ConsentLeaf,
     ContractLeaf,
     DestructionLeaf,
+    InheritanceLeaf,
+    InheritedShareLeaf,
     Leaf,
     PermitLeaf,
     ReleaseLeaf,
@@ -66,7 +68,22 @@ def _attest(session: Session, leaf: AttestedLeaf) -> Session:
 
 
 def _activate(session: Session, leaf: ActivationLeaf) -> Session:
-    return replace(session, activated=session.activated | {leaf.party}, time=_latest(session, leaf.time))
+    changed = replace(session, activated=session.activated | {leaf.party}, time=_latest(session, leaf.time))
+    return _settled(changed) if _all_activated(changed) else changed
+
+
+def _inherit(session: Session, leaf: InheritanceLeaf) -> Session:
+    return replace(session, inheritance=leaf)
+
+
+def _inherit_share(session: Session, leaf: InheritedShareLeaf) -> Session:
+    return _settled(replace(session, inherited_shares=session.inherited_shares | {leaf.party}))
+
+
+def _settled(session: Session) -> Session:
+    """Note that nothing of the predecessor is missing, once that is so: it has no history, or all shares are in."""
+    found = session.inheritance
+    return replace(session, inherited=found is not None and session.inherited_shares >= set(found.holders))
 
 
 def _share(session: Session, leaf: ShareLeaf) -> Session:
@@ -126,7 +143,9 @@ def _restart(session: Session, leaf: RestartLeaf) -> Session:
         restarted=True,
         activated=frozenset(),
         shares=frozenset(),
-        shares_return=bool(session.runs),
+        shares_return=session.has_secrets,
+        inheritance=session.inheritance if session.inherited else None,
+        inherited_shares=session.inherited_shares if session.inherited else frozenset(),
         uploads=tuple(replace(up, key_held=False) for up in session.uploads),
         runs=tuple(without_permits(run) for run in session.runs),
     )
@@ -145,13 +164,21 @@ def _with_run(session: Session, number: int, change: Callable[[Run], Run]) -> Se
     return replace(session, runs=tuple(change(run) if run.number == number else run for run in session.runs))
 
 
+def _all_activated(session: Session) -> bool:
+    return session.activated == set(session.terms.parties)
+
+
+def _inheritance_awaits(session: Session, leaf: InheritedShareLeaf) -> bool:
+    found = session.inheritance
+    return found is not None and leaf.party in found.holders and leaf.party not in session.inherited_shares
+
+
 def _everything_is_loaded(session: Session) -> bool:
     return not awaited_rows(session)
 
 
 def _runs_left(session: Session, leaf: RunLeaf) -> bool:
-    asked = sum(run.computation == leaf.computation for run in session.runs)
-    return asked < session.terms.computations[leaf.computation].runs
+    return session.spent(leaf.computation) < session.terms.computations[leaf.computation].runs
 
 
 def _refreshes_left(session: Session, leaf: UploadLeaf) -> bool:
@@ -209,7 +236,21 @@ TABLE: tuple[Row[Any], ...] = (
         _OF_THE_CONTRACT, _OF_THIS_INSTANCE,
         Guard("session.activation.twice", "the party has activated before",
               lambda session, leaf: leaf.party not in session.activated),
-    ), _activate, "activated", lambda session: session.activated == set(session.terms.parties), "by every party"),
+        Guard("session.inheritance.missing", "the contract takes over a history that was not read",
+              lambda session, _leaf: session.terms.predecessor is None or session.inheritance is not None),
+    ), _activate, "activated", _all_activated, "by every party"),
+    Row("inheritance", InheritanceLeaf, ("attested",), (
+        Guard("session.inheritance.other", "the contract takes over no history, or another's",
+              lambda session, leaf: leaf.predecessor == session.terms.predecessor, Forbidden),
+        Guard("session.inheritance.twice", "the history was read or taken over before",
+              lambda session, _leaf: session.inheritance is None),
+    ), _inherit),
+    Row("inherited share", InheritedShareLeaf, ("activated",), (
+        Guard("session.inherited_share", "no share of the predecessor's key is awaited of the party",
+              _inheritance_awaits),
+        Guard("session.inherited_share.early", "this contract's own shares come first",
+              lambda session, _leaf: session.shares == set(session.terms.share_holders)),
+    ), _inherit_share, "loaded", _everything_is_loaded, "when all shares, rows and keys are in"),
     Row("share", ShareLeaf, ("activated",), (
         Guard("session.share.holder", "only owners of datasets hold shares",
               lambda session, leaf: leaf.party in session.terms.share_holders, Forbidden),

@@ -304,7 +304,7 @@ Global___StatusReply: _TypeAlias = StatusReply  # noqa: Y015
 
 @_typing.final
 class Awaited(_message.Message):
-    """What is awaited, from whom: "consent", "activation", "upload", "rewrap", "share", "permit"."""
+    """What is awaited, from whom: "consent", "activation", "upload", "rewrap", "share", "inheritance", "permit"."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

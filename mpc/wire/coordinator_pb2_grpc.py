@@ -84,6 +84,11 @@ class CoordinatorStub:
                 request_serializer=mpc_dot_wire_dot_coordinator__pb2.ShareReply.SerializeToString,
                 response_deserializer=mpc_dot_wire_dot_coordinator__pb2.StatusReply.FromString,
                 _registered_method=True)
+        self.HandDownShare = channel.unary_unary(
+                '/sealroom.wire.v1.Coordinator/HandDownShare',
+                request_serializer=mpc_dot_wire_dot_coordinator__pb2.ShareReply.SerializeToString,
+                response_deserializer=mpc_dot_wire_dot_coordinator__pb2.StatusReply.FromString,
+                _registered_method=True)
         self.RequestRun = channel.unary_unary(
                 '/sealroom.wire.v1.Coordinator/RequestRun',
                 request_serializer=mpc_dot_wire_dot_coordinator__pb2.Signed.SerializeToString,
@@ -181,6 +186,13 @@ class CoordinatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def HandDownShare(self, request, context):
+        """of the key of the contract that this one takes over
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RequestRun(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -267,6 +279,11 @@ def add_CoordinatorServicer_to_server(servicer, server):
             ),
             'ReturnShare': grpc.unary_unary_rpc_method_handler(
                     servicer.ReturnShare,
+                    request_deserializer=mpc_dot_wire_dot_coordinator__pb2.ShareReply.FromString,
+                    response_serializer=mpc_dot_wire_dot_coordinator__pb2.StatusReply.SerializeToString,
+            ),
+            'HandDownShare': grpc.unary_unary_rpc_method_handler(
+                    servicer.HandDownShare,
                     request_deserializer=mpc_dot_wire_dot_coordinator__pb2.ShareReply.FromString,
                     response_serializer=mpc_dot_wire_dot_coordinator__pb2.StatusReply.SerializeToString,
             ),
@@ -569,6 +586,33 @@ class Coordinator:
             request,
             target,
             '/sealroom.wire.v1.Coordinator/ReturnShare',
+            mpc_dot_wire_dot_coordinator__pb2.ShareReply.SerializeToString,
+            mpc_dot_wire_dot_coordinator__pb2.StatusReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HandDownShare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealroom.wire.v1.Coordinator/HandDownShare',
             mpc_dot_wire_dot_coordinator__pb2.ShareReply.SerializeToString,
             mpc_dot_wire_dot_coordinator__pb2.StatusReply.FromString,
             options,

@@ -69,18 +69,21 @@ def amend(
 ) -> None:
     """Write a contract that takes this one's place and accepts other enclaves; nothing else changes.
 
-    What is not named is accepted no more. Every party has to sign the new contract, and rows are uploaded anew.
+    What is not named is accepted no more. Every party has to sign the new contract, and rows are uploaded anew; the
+    history of answers and the numbers of runs follow.
     """
     from mpc.canonical import canonical_json, sha256
     from mpc.contract.diff import only_enclaves_differ
     from mpc.contract.document import contract_bytes, parse_contract, parse_reference
+    from mpc.contract.terms import Superseded
     from mpc.errors import Misconfigured
 
     raw = files.read(contract, "the contract")
     before = parse_contract(raw)
     named = (parse_reference(files.read(path, "the reference values")) for path in enclave)
     enclaves = tuple(sorted(named, key=canonical_json))
-    after = before.model_copy(update={"enclaves": enclaves, "supersedes": sha256(raw).hex()})
+    superseded = Superseded(contract=sha256(raw).hex(), history="follows")
+    after = before.model_copy(update={"enclaves": enclaves, "supersedes": superseded})
     if not only_enclaves_differ(before, after):
         raise Misconfigured(
             "contract.amend.same", "there is nothing to amend", why="the contract accepts exactly these enclaves",
@@ -90,7 +93,7 @@ def amend(
     files.write(output, amended, "the contract")
     digest = sha256(amended).hex()
     if as_json:
-        show_data({"contract": str(output), "digest": digest, "supersedes": after.supersedes})
+        show_data({"contract": str(output), "digest": digest, "supersedes": superseded.contract})
     else:
         tell(f"[green]{PASSED}[/] wrote {plain(str(output))}: {digest}")
         tell(f"What changes: sealroom contract diff {plain(str(contract))} {plain(str(output))}")

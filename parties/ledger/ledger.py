@@ -39,7 +39,7 @@ class Ledger:
     def add_contract(self, raw: bytes, *, at: datetime) -> Agreed:
         """Remember a contract, whose bytes were parsed; the same bytes again change nothing."""
         contract = parse_contract(raw)
-        supersedes = None if contract.supersedes is None else bytes.fromhex(contract.supersedes)
+        supersedes = None if contract.supersedes is None else bytes.fromhex(contract.supersedes.contract)
         self._file.write(
             "INSERT OR IGNORE INTO contract VALUES (?, ?, ?, ?, NULL, NULL)",
             sha256(raw), raw, supersedes, format_time(at),
@@ -56,13 +56,23 @@ class Ledger:
             )  # fmt: skip
         return _agreed(row)
 
+    def predecessor(self, contract: Contract) -> Agreed | None:
+        """Return the contract whose history ``contract`` takes over, if this party signed it; else None."""
+        digest = contract.predecessor
+        if digest is None:
+            return None
+        query = "SELECT * FROM contract WHERE digest = ? AND signed IS NOT NULL"
+        row = self._file.one(query, bytes.fromhex(digest))
+        return None if row is None else _agreed(row)
+
     def contracts(self) -> tuple[Agreed, ...]:
         """Return every contract, latest added last."""
         return tuple(_agreed(row) for row in self._file.all("SELECT * FROM contract ORDER BY rowid"))
 
     def successor(self, digest: bytes) -> Agreed | None:
-        """Return a contract that this party signed and that supersedes ``digest``, or None."""
-        row = self._file.one("SELECT * FROM contract WHERE supersedes = ? AND signed IS NOT NULL", digest)
+        """Return the contract that this party signed last of those that supersede ``digest``, or None."""
+        latest = "ORDER BY signed DESC, rowid DESC LIMIT 1"
+        row = self._file.one(f"SELECT * FROM contract WHERE supersedes = ? AND signed IS NOT NULL {latest}", digest)  # noqa: S608
         return None if row is None else _agreed(row)
 
     def mark_signed(self, digest: bytes, *, at: datetime) -> None:
@@ -213,11 +223,14 @@ class Ledger:
             _uploaded(row) for row in self._file.all("SELECT * FROM upload WHERE contract = ? ORDER BY rowid", digest)
         )
 
-    def drop_keys(self, digest: bytes) -> None:
-        """Forget the data keys and the share of a contract that has ended; the ciphertext stays closed for good."""
+    def drop_keys(self, digest: bytes, *, keep_share: bool = False) -> None:
+        """Forget the data keys of a contract that has ended: the ciphertext stays closed for good. And its share,
+        unless it is kept for a successor that may take over the history.
+        """  # noqa: D205
         with self.transaction():
             self._file.write("UPDATE upload SET data_key = x'' WHERE contract = ?", digest)
-            self._file.write("DELETE FROM share WHERE contract = ?", digest)
+            if not keep_share:
+                self._file.write("DELETE FROM share WHERE contract = ?", digest)
         self._file.forget_past()
 
     def add_share(self, digest: bytes, share: bytes) -> None:

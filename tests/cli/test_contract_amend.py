@@ -39,7 +39,7 @@ def test_only_the_enclaves_and_the_place_in_the_chain_change(tmp_path: Path, con
     assert said.code == 0, said.err
     before, after = parse_contract(contract.read_bytes()), parse_contract(new.read_bytes())
     assert only_enclaves_differ(before, after)
-    assert after.supersedes == sha256(contract.read_bytes()).hex() == said.data["supersedes"]
+    assert after.predecessor == sha256(contract.read_bytes()).hex() == said.data["supersedes"]
     assert said.data["digest"] == sha256(new.read_bytes()).hex()
     assert [enclave.code_digest[:2] for enclave in after.enclaves] == ["01", "02"]  # type: ignore[union-attr]
 

@@ -65,8 +65,8 @@ def test_no_field_changes_unseen(
 ) -> None:
     values = {
         "text": "SELECT avg(age) AS age FROM patients", "normalisation": "trim_casefold", "run_seconds": 31,
-        "attested_key_seconds": 61, "valid_until": "2026-12-01T00:00:00Z", "supersedes": "ab" * 32,
-        "code_digest": "cd" * 32,
+        "attested_key_seconds": 61, "valid_until": "2026-12-01T00:00:00Z", "code_digest": "cd" * 32,
+        "supersedes": {"contract": "ab" * 32, "history": "follows"},
     }  # fmt: skip
     at: Any = document
     for part in path[:-1]:
@@ -79,7 +79,7 @@ def test_no_field_changes_unseen(
 
 def test_an_amendment_of_enclaves_alone_is_recognised(document: Document, contract: Contract, spell: Spell) -> None:
     document["enclaves"][0]["code_digest"] = "cd" * 32
-    document["supersedes"] = "ab" * 32
+    document["supersedes"] = {"contract": "ab" * 32, "history": "follows"}
     assert only_enclaves_differ(contract, parse_contract(spell(document)))
     document["computations"][0]["runs"] = 4
     assert not only_enclaves_differ(contract, parse_contract(spell(document)))

@@ -104,10 +104,25 @@ def test_the_rules_are_the_strictest_and_say_whose_they_are(document: Document, 
 
 def test_validity_refreshes_and_what_is_superseded_are_said(document: Document, spell: Spell) -> None:
     document["datasets"][0]["freshness"] = {"refreshes": 2, "until": "2026-06-01T00:00:00Z"}
-    document["supersedes"] = "cd" * 32
+    document["supersedes"] = {"contract": "cd" * 32, "history": "follows"}
     text = explained(document, spell).text
     for said in ("2027-01-01T00:00:00Z", "2 times, until 2026-06-01T00:00:00Z", "at most 2 refreshes", "cd" * 32):
         assert said in text
+
+
+def test_a_history_that_begins_anew_is_warned_of_and_one_that_follows_is_told(document: Document, spell: Spell) -> None:
+    def warnings(page: Explanation) -> list[str]:
+        return [line.text for line in page.lines if line.kind == "warning" and "History begins anew" in line.text]
+
+    document["supersedes"] = {"contract": "cd" * 32, "history": "follows"}
+    follows = explained(document, spell)
+    assert not warnings(follows)
+    assert "runs of the same question count together" in follows.text
+    document["supersedes"]["history"] = "begins_anew"
+    anew = explained(document, spell)
+    assert len(warnings(anew)) == 1
+    assert anew.as_data()["history_begins_anew"]
+    assert "count together" not in anew.text
 
 
 def test_withdrawal_says_what_it_destroys_and_what_it_cannot_call_back(page: Explanation) -> None:
@@ -169,7 +184,7 @@ def test_a_comparison_with_another_contract_than_the_superseded_one_is_a_warning
         return any("not the one" in line.text for line in page.lines if line.kind == "warning")
 
     assert warned(explain(contract, b"", party=None, previous=contract))
-    document["supersedes"] = sha256(raw).hex()
+    document["supersedes"] = {"contract": sha256(raw).hex(), "history": "follows"}
     successor = parse_contract(spell(document))
     assert not warned(explain(successor, b"", party=None, previous=contract))
     assert not warned(explain(successor, b"", party=None))

@@ -20,6 +20,7 @@ from mpc.contract.statements import (
     Activation,
     ChallengeAnswer,
     Checkpoint,
+    Inherited,
     Permit,
     Replaced,
     RunRequest,
@@ -33,6 +34,7 @@ from mpc.coordinator.service import Serving, serve
 from mpc.coordinator.state import StateFolder
 from mpc.coordinator.telemetry import Telemetry
 from mpc.disclosure import Release
+from mpc.errors import Refusal
 from mpc.evidence.appraisal import AttestedKey, Exceptions
 from mpc.messages import (
     Chunk,
@@ -48,6 +50,7 @@ from mpc.receipts.log import EMPTY_ROOT, verify_checkpoint, verify_consistency
 from mpc.receipts.receipt import release_in
 from mpc.receipts.verification import VerifiedReceipt, verify_receipt
 from mpc.sealing.hpke import PublicSealingKey, SealedFor, SealingKey, open_sealed, seal
+from mpc.sealing.secret_state import inheritance_context
 from mpc.sealing.stream import ChunkSealer, ChunkTally, DataKey, Header, new_upload, sign_commitment
 from mpc.signing import Purpose, SigningKey, VerifyingKey
 from mpc.table.batches import arrow_schema, schema_digest
@@ -73,11 +76,21 @@ class Member:
     head: tuple[int, str] = (0, EMPTY_ROOT.hex())
     share: bytes | None = None
     uploads: dict[bytes, tuple[Header, DataKey, bytes]] = field(default_factory=dict)
+    before: "Before | None" = None
 
     @property
     def at(self) -> Channel:
         assert self.channel is not None
         return self.channel
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a party remembers of the contract whose history is taken over."""
+
+    contract: bytes
+    head: tuple[int, str]
+    share: bytes | None
 
 
 def column(name: str, kind: str = "integer", **marks: object) -> dict[str, object]:
@@ -174,6 +187,7 @@ class Room:
     clock: Callable[[], float] = time.monotonic
     limits: DoorLimits | None = None
     attester: Attester = field(default_factory=lambda: choose("simulated"))
+    predecessor: Path | None = None
 
     @property
     def digest(self) -> bytes:
@@ -193,10 +207,15 @@ class Room:
         self.attester.measure(CODE)
         self.keys = InstanceKeys.generate()
         self.telemetry = Telemetry(self.log)
-        self.instance = Instance(
-            StateFolder(self.folder), self.keys, self.attester, clock=self.clock, telemetry=self.telemetry,
-            on_end=lambda: self.ended.append(True),
-        )  # fmt: skip
+        state = StateFolder(self.folder)
+        try:
+            self.instance = Instance(
+                state, self.keys, self.attester, clock=self.clock, telemetry=self.telemetry,
+                on_end=lambda: self.ended.append(True), predecessor=self.predecessor,
+            )  # fmt: skip
+        except Refusal:
+            state.close()
+            raise
         self.serving = serve(self.instance, self.keys.tls, "127.0.0.1:0", telemetry=self.telemetry, limits=self.limits)
 
     def stop(self) -> None:
@@ -257,8 +276,9 @@ class Room:
         if member.instance not in {None, instance}:
             replaces = Replaced(instance=member.instance or "", log_size=member.head[0], log_root=member.head[1])
         activation = Activation(
-            contract=self.digest.hex(), party=name, instance=instance, replaces=replaces, time=LATER
-        ).model_copy(update=lies)
+            contract=self.digest.hex(), party=name, instance=instance, replaces=replaces, inherits=_seen(member),
+            time=LATER,
+        ).model_copy(update=lies)  # fmt: skip
         self.note(member, member.at.activate(member.signing.envelope(Purpose.ACTIVATION, canonical_json(activation))))
         member.instance = instance
 
@@ -300,6 +320,15 @@ class Room:
         return member.at.return_share(
             seal(SealedFor.RETURNED_SHARE, self.digest, self.enclave_key(member), member.share)
         )
+
+    def hand_down(self, name: str, **lies: bytes) -> StatusReply:
+        member = self.members[name]
+        assert member.before is not None
+        assert member.before.share is not None
+        told = {"predecessor": member.before.contract, "successor": self.digest, "share": member.before.share, **lies}
+        context = inheritance_context(told["predecessor"], told["successor"])
+        sealed = seal(SealedFor.INHERITED_SHARE, context, self.enclave_key(member), told["share"])
+        return member.at.hand_down_share(sealed)
 
     def enclave_key(self, member: Member) -> PublicSealingKey:
         assert member.attested is not None
@@ -447,6 +476,13 @@ def room_in(
         yield room
     finally:
         room.stop()
+
+
+def _seen(member: Member) -> Inherited | None:
+    before = member.before
+    if before is None:
+        return None
+    return Inherited(contract=before.contract.hex(), log_size=before.head[0], log_root=before.head[1])
 
 
 def schema() -> pa.Schema:

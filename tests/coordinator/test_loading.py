@@ -22,7 +22,7 @@ def test_rows_that_two_threads_close_at_once_are_given_back_once() -> None:
             return value
 
     descriptor = os.memfd_create("rows")
-    rows = Raced(bytes(32), 1, descriptor, DataKey(bytes(32)), lambda: given_back.append(True))
+    rows = Raced(bytes(32), bytes(32), 1, descriptor, DataKey(bytes(32)), lambda: given_back.append(True))
     with ThreadPoolExecutor(2) as threads:
         for closed in [threads.submit(rows.close) for _ in range(2)]:
             closed.result()  # the second `os.close` would raise here, or close what somebody else just opened

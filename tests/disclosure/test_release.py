@@ -165,11 +165,11 @@ def test_what_was_withheld_is_reported_although_it_is_not_presented(rules: Make,
 # --- history
 
 QUESTION = SqlQuestion(kind="sql", text="SELECT count(*) FROM t WHERE age > $age")
-UPLOADS = {"t/north": b"\x01" * 16, "t/south": b"\x02" * 16}
+ROWS = {"t/north": b"\x01" * 32, "t/south": b"\x02" * 32}
 
 
 def test_the_same_question_gets_the_same_bytes(rules: Make, counts: Make) -> None:
-    asked = question_digest(QUESTION, {"age": "50"}, UPLOADS, rules())
+    asked = question_digest(QUESTION, {"age": "50"}, ROWS, rules())
     first = control(RawResult((counts(GROUPS, {"north": [50] * 4}),)), rules())
     later = control(RawResult((counts(GROUPS, {"north": [51] * 4}),)), rules())
     history = History().remember(asked, first).remember(asked, later)
@@ -178,16 +178,16 @@ def test_the_same_question_gets_the_same_bytes(rules: Make, counts: Make) -> Non
     assert History().recall(asked) is None
 
 
-def test_another_question_parameter_upload_or_rule_is_another_question(rules: Make) -> None:
+def test_another_question_parameter_row_or_rule_is_another_question(rules: Make) -> None:
     digests = {
-        question_digest(QUESTION, {"age": "50"}, UPLOADS, rules()),
-        question_digest(QUESTION.model_copy(update={"text": "SELECT 1"}), {"age": "50"}, UPLOADS, rules()),
-        question_digest(QUESTION, {"age": "51"}, UPLOADS, rules()),
-        question_digest(QUESTION, {"age": "50"}, {**UPLOADS, "t/south": b"\x03" * 16}, rules()),
-        question_digest(QUESTION, {"age": "50"}, UPLOADS, rules(threshold=11)),
+        question_digest(QUESTION, {"age": "50"}, ROWS, rules()),
+        question_digest(QUESTION.model_copy(update={"text": "SELECT 1"}), {"age": "50"}, ROWS, rules()),
+        question_digest(QUESTION, {"age": "51"}, ROWS, rules()),
+        question_digest(QUESTION, {"age": "50"}, {**ROWS, "t/south": b"\x03" * 32}, rules()),
+        question_digest(QUESTION, {"age": "50"}, ROWS, rules(threshold=11)),
     }
     assert len(digests) == 5
-    assert question_digest(QUESTION, {"age": "50"}, dict(reversed(UPLOADS.items())), rules()) in digests
+    assert question_digest(QUESTION, {"age": "50"}, dict(reversed(ROWS.items())), rules()) in digests
 
 
 def test_a_failure_is_not_remembered() -> None:

@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from mpc.canonical import canonical_json, sha256
 from mpc.contract.document import contract_bytes
-from mpc.contract.terms import Computation, Contract, Limits, PartyRules, Rules
+from mpc.contract.terms import Computation, Contract, Limits, PartyRules, Rules, Superseded
 from mpc.evidence.claims import SimulatedReference
 from mpc.questions.terms import SqlQuestion
 from mpc.table.schema import Code, Column, Dataset, Freshness, Subject
@@ -184,6 +185,10 @@ def write_rows(path: Path, rows: int, *, offset: int = 0) -> None:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path / "ledger.sqlite")
+
+
+def superseding(digest: bytes, history: Literal["follows", "begins_anew"] = "follows") -> Superseded:
+    return Superseded(contract=digest.hex(), history=history)
 
 
 def digest_of(contract: Contract) -> bytes:

@@ -37,7 +37,8 @@ class Boot:
     """One instance that serves; ``log`` is what it wrote."""
 
     def __init__(
-        self, folder: Path, *, address: str = "127.0.0.1:0", code_digest: bytes = CODE_DIGEST
+        self, folder: Path, *, address: str = "127.0.0.1:0", code_digest: bytes = CODE_DIGEST,
+        predecessor: Path | None = None,
     ) -> None:  # fmt: skip
         attester = choose("simulated")
         attester.measure(code_digest)
@@ -46,8 +47,9 @@ class Boot:
         self.keys = InstanceKeys.generate()
         self.folder = folder
         self.instance = Instance(
-            StateFolder(folder), self.keys, attester, clock=time.monotonic, telemetry=telemetry, on_end=lambda: None
-        )
+            StateFolder(folder), self.keys, attester, clock=time.monotonic, telemetry=telemetry, on_end=lambda: None,
+            predecessor=predecessor,
+        )  # fmt: skip
         self._serving: Serving = serve(self.instance, self.keys.tls, address, telemetry=telemetry)
         self.address = f"127.0.0.1:{self._serving.port}"
 

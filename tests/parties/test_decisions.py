@@ -15,6 +15,7 @@ from parties.decisions import (
     DeliverWithdrawal,
     ExchangeConsents,
     FetchResult,
+    HandDownShare,
     PermitRun,
     RenewReceipt,
     Rest,
@@ -71,6 +72,7 @@ def test_one_step_follows_the_other(known: dict[str, Any], action: object) -> No
     [
         (Awaited("north", "share", "take"), TakeShare()),
         (Awaited("north", "share", "return"), ReturnShare()),
+        (Awaited("north", "inheritance", "ab" * 32), HandDownShare()),
         (Awaited("north", "upload", "patients"), UploadRows("patients")),
         (Awaited("north", "rewrap", "ab" * 16), Rewrap("ab" * 16)),
         (Awaited("south", "upload", "patients"), Watch()),

@@ -21,6 +21,7 @@ from mpc.signing import Purpose, SigningKey, open_envelope
 from parties.keys import Keys
 from parties.ledger import Head, Ledger, Uploaded
 from parties.signatory import RunAsked, Signatory
+from tests.parties.conftest import superseding
 
 RUN = RunAsked(1, "weight_by_grade", {})
 
@@ -335,7 +336,8 @@ def test_after_a_successor_is_signed_nothing_is_permitted_under_the_older(
     active: tuple[Party, Instance], contract: Contract
 ) -> None:
     north, instance = active
-    successor = contract.model_copy(update={"title": "The next", "supersedes": north.digest.hex()})
+    north.ledger.add_share(north.digest, bytes(32))
+    successor = contract.model_copy(update={"title": "The next", "supersedes": superseding(north.digest)})
     raw = contract_bytes(successor)
     north.ledger.add_contract(raw, at=north.clock())
     north.permit(instance)  # held, not signed: the older still stands
@@ -343,6 +345,112 @@ def test_after_a_successor_is_signed_nothing_is_permitted_under_the_older(
     instance.run(2)
     with pytest.raises(Forbidden, match=r"contract\.superseded"):
         north.permit(instance, RunAsked(2, RUN.computation, {}))
+
+
+# --- a contract whose history follows
+
+
+def asking_after(north: Party, contract: Contract, *, title: str = "The next", **changes: Any) -> Party:
+    """The same party under a contract that supersedes, held and not yet signed."""
+    told = {"title": title, "supersedes": superseding(north.digest), **changes}
+    north.clock.move(seconds=1)
+    return Party(north.keys, north.ledger, north.known, contract_bytes(contract.model_copy(update=told)), north.clock)
+
+
+def test_the_last_checkpoint_of_the_contract_before_is_stated_where_its_history_follows(
+    active: tuple[Party, Instance], contract: Contract
+) -> None:
+    north, instance = active
+    north.ledger.add_share(north.digest, bytes(32))
+    north.permit(instance)
+    head = north.ledger.head(north.digest)
+    assert head is not None
+    successor = asking_after(north, contract)
+    successor.sign()
+    stated = successor.activate(Instance(successor.digest)).inherits
+    assert stated is not None
+    assert (stated.contract, stated.log_size, stated.log_root) == (north.digest.hex(), head.size, head.root.hex())
+
+    anew = asking_after(north, contract, title="Anew", supersedes=superseding(north.digest, "begins_anew"))
+    anew.sign()
+    assert anew.activate(Instance(anew.digest)).inherits is None
+
+
+def test_who_never_saw_the_contract_before_states_nothing_of_it(north: Party, contract: Contract) -> None:
+    successor = asking_after(north, contract)  # held, and never signed
+    successor.sign()
+    assert successor.activate(Instance(successor.digest)).inherits is None
+
+
+def test_permits_of_one_question_count_together_where_a_history_follows(
+    active: tuple[Party, Instance], contract: Contract
+) -> None:
+    north, instance = active
+    north.ledger.add_share(north.digest, bytes(32))
+    north.permit(instance)  # unattended, of two; one run of three
+    asked = contract.computations[0].model_copy(update={"name": "under_another_name"})
+    successor = asking_after(north, contract, computations=(asked,))
+    successor.sign()
+    goes_on = Instance(successor.digest)
+    successor.activate(goes_on)
+    for number in (1, 2, 3):
+        goes_on.run(number, asked.name)
+    successor.permit(goes_on, RunAsked(1, asked.name, {}))
+    with pytest.raises(Forbidden, match=r"permit\.unattended"):
+        successor.permit(goes_on, RunAsked(2, asked.name, {}))
+    successor.permit(goes_on, RunAsked(2, asked.name, {}), unattended=False)
+    with pytest.raises(Exhausted, match=r"permit\.runs"):
+        successor.permit(goes_on, RunAsked(3, asked.name, {}), unattended=False)
+
+    anew = asking_after(north, contract, title="Anew", supersedes=superseding(north.digest, "begins_anew"))
+    assert north.signatory.unattended_left(anew.ledger.contract(anew.digest), RUN.computation) == 2
+
+
+def test_a_history_that_cannot_follow_is_not_signed_for(active: tuple[Party, Instance], contract: Contract) -> None:
+    north, instance = active
+    instance.told(north.ledger, north.clock())
+    without_share = asking_after(north, contract)
+    with pytest.raises(Forbidden, match=r"contract\.history\.share"):
+        without_share.sign()
+    north.ledger.add_share(north.digest, bytes(32))
+    alone = contract.datasets[0].model_copy(update={"owners": ("north",)})
+    parties = tuple(party for party in contract.parties if party.name != "south")
+    left = asking_after(north, contract, parties=parties, datasets=(alone,), disclosure=contract.disclosure[:1])
+    with pytest.raises(Forbidden, match=r"contract\.history\.owner_left"):
+        left.sign()
+    without_share.sign()
+
+    north.signatory.withdrawal(without_share.digest, "enough", at=north.clock())
+    after_leaving = asking_after(without_share, contract, title="Third")
+    with pytest.raises(Forbidden, match=r"contract\.history\.share"):
+        after_leaving.sign()
+
+
+def test_a_history_follows_to_one_contract_alone(active: tuple[Party, Instance], contract: Contract) -> None:
+    north, _ = active
+    north.ledger.add_share(north.digest, bytes(32))
+    second, other = asking_after(north, contract), asking_after(north, contract, title="Another")
+    second.sign()
+    instance = Instance(second.digest)
+    second.activate(instance)
+    other.sign()  # nothing was asked under the second: it may be given up for another
+    instance.run(1)
+    with pytest.raises(Forbidden, match=r"contract\.superseded"):
+        second.permit(instance)
+
+
+def test_a_history_that_went_on_under_one_contract_follows_to_no_other(
+    active: tuple[Party, Instance], contract: Contract
+) -> None:
+    north, _ = active
+    north.ledger.add_share(north.digest, bytes(32))
+    second, other = asking_after(north, contract), asking_after(north, contract, title="Another")
+    second.sign()
+    instance = Instance(second.digest)
+    instance.run(1)
+    second.activate(instance)
+    with pytest.raises(Forbidden, match=r"contract\.history\.branch"):
+        other.sign()
 
 
 def test_after_the_contract_ends_nothing_is_permitted(active: tuple[Party, Instance]) -> None:

@@ -16,6 +16,7 @@ VALUES: dict[str, Any] = {
     "share": D, "dataset": "patients", "owner": "clinic", "upload": UPLOAD, "header": D, "commitment": D, "run": 1,
     "computation": "mean", "parameters": {"band": "1"}, "requester": "clinic", "uploads": (UPLOAD,),
     "outcome": "released", "release": D, "reason": "expired", "previous": D,
+    "predecessor": D, "size": 9, "root": D, "holders": ("clinic",), "spent": {D: 2},
 }  # fmt: skip
 
 
@@ -35,7 +36,7 @@ def test_a_leaf_survives_its_bytes(leaf: Leaf) -> None:
 
 def test_every_event_has_a_word_of_its_own() -> None:
     assert set(KINDS) == set(get_args(Leaf))
-    assert len({leaf.leaf for leaf in EXAMPLES}) == len(KINDS) == 13
+    assert len({leaf.leaf for leaf in EXAMPLES}) == len(KINDS) == 15
 
 
 def test_no_leaf_has_a_field_that_is_not_known_here() -> None:

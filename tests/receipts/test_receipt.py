@@ -116,7 +116,12 @@ def attestation(
 
 def activation(name: str, **changes: Any) -> bytes:
     stated = Activation(
-        contract=DIGEST.hex(), party=name, instance=INSTANCE.public.keyid, replaces=None, time="2026-03-01T09:00:00Z"
+        contract=DIGEST.hex(),
+        party=name,
+        instance=INSTANCE.public.keyid,
+        replaces=None,
+        inherits=None,
+        time="2026-03-01T09:00:00Z",
     )
     return key_of(name).envelope(Purpose.ACTIVATION, canonical_json(stated.model_copy(update=changes)))
 

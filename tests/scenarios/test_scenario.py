@@ -16,7 +16,7 @@ import scenarios.scenario
 from mpc.canonical import format_time, parse_time
 from mpc.contract.document import contract_bytes, parse_contract, strictest
 from mpc.contract.explain import explain
-from mpc.contract.terms import Contract
+from mpc.contract.terms import Contract, Superseded
 from mpc.errors import Malformed, Misconfigured, Refusal
 from mpc.evidence.claims import SimulatedReference
 from scenarios import disclosure
@@ -105,7 +105,7 @@ def test_what_the_scenario_says_stands_in_the_contract() -> None:
     assert contract.datasets[0].owners == ("north", "south")
     assert (contract.valid_from, contract.valid_until) == ("2026-03-01T12:00:00Z", "2026-03-04T12:00:00Z")
     assert contract.attested_key_seconds == 120
-    assert contract.supersedes == "01" * 32
+    assert contract.supersedes == Superseded(contract="01" * 32, history="follows")
     assert contract.computations[0].recipients == ("university",)
     assert contract.computations[0].purpose == "Nodes"
     assert (contract.computations[0].runs, contract.computations[0].unattended) == (1, 0)

@@ -5,7 +5,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mpc.canonical import sha256
-from mpc.contract.document import parse_contract
+from mpc.contract.document import contract_bytes, parse_contract
+from mpc.contract.terms import Contract
 from mpc.errors import Refusal
 from parties.keys import card_path, new_keys
 from scenarios.cli import app, contract_app
@@ -66,7 +67,34 @@ def test_a_study_becomes_a_contract(study: Path, given: list[str]) -> None:
 
     superseded = ["--supersedes", "contract.json", "-o", "next.json"]
     assert CliRunner().invoke(contract_app, ["build", str(study), *given, *superseded]).exit_code == 0
-    assert parse_contract(Path("next.json").read_bytes()).supersedes == sha256(raw).hex()
+    assert parse_contract(Path("next.json").read_bytes()).predecessor == sha256(raw).hex()
+
+
+def test_a_successor_without_an_owner_of_the_contract_before_has_to_begin_anew(study: Path, given: list[str]) -> None:
+    build = [str(study), *given, "-o"]
+    assert CliRunner().invoke(contract_app, ["build", *build, "contract.json"]).exit_code == 0
+    before = json.loads(Path("contract.json").read_bytes())
+    (dataset,) = before["datasets"]
+    left = dataset["owners"][0]
+    dataset["owners"] = sorted(name if name != left else "zz_left" for name in dataset["owners"])
+    for named in (*before["parties"], *before["disclosure"]):
+        for key in ("name", "party"):
+            if named.get(key) == left:
+                named[key] = "zz_left"
+    for named in ("parties", "disclosure"):
+        before[named].sort(key=lambda entry: entry.get("name") or entry["party"])
+    earlier = Contract.model_validate_json(json.dumps(before))
+    Path("earlier.json").write_bytes(contract_bytes(earlier))
+    superseding = ["--supersedes", "earlier.json"]
+    refused = CliRunner().invoke(contract_app, ["build", *build, "next.json", *superseding])
+    assert isinstance(refused.exception, Refusal)
+    assert refused.exception.code == "contract.history.owner_left"
+    assert "--history-begins-anew" in refused.exception.remedy
+    assert not Path("next.json").exists()
+    anew = CliRunner().invoke(contract_app, ["build", *build, "next.json", *superseding, "--history-begins-anew"])
+    assert anew.exit_code == 0, anew.exception
+    after = parse_contract(Path("next.json").read_bytes())
+    assert (after.predecessor, after.supersedes and after.supersedes.history) == (None, "begins_anew")
 
 
 def test_a_party_without_its_card_is_named(study: Path, given: list[str]) -> None:

@@ -122,7 +122,7 @@ def test_purpose_context_and_key_do_not_mix() -> None:
     sealed = seal(SealedFor.UPLOAD_KEY, CONTEXT, KEY.public, bytes(32))
     attempts = [(purpose, CONTEXT, KEY) for purpose in SealedFor if purpose != SealedFor.UPLOAD_KEY]
     attempts += [(SealedFor.UPLOAD_KEY, bytes(32), KEY), (SealedFor.UPLOAD_KEY, CONTEXT, OTHER)]
-    assert len(attempts) == 5
+    assert len(attempts) == 6
     for purpose, context, key in attempts:
         with pytest.raises(Untrusted) as refusal:
             open_sealed(purpose, context, key, sealed)

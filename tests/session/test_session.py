@@ -17,6 +17,8 @@ from mpc.receipts.leaves import (
     ConsentLeaf,
     ContractLeaf,
     DestructionLeaf,
+    InheritanceLeaf,
+    InheritedShareLeaf,
     Leaf,
     PermitLeaf,
     ReleaseLeaf,
@@ -46,13 +48,14 @@ ONE, TWO, THREE = (letter * 64 for letter in "123")
 INSTANCES = (ONE, TWO, THREE)
 TERMS = Terms(
     contract="cc" * 32,
+    predecessor=None,
     parties=("clinic", "hospital", "university"),
     owners={"patients": ("clinic", "hospital"), "weather": ("clinic",)},
     refreshes={"patients": 1, "weather": 0},
     refresh_until={"patients": "2026-06-01T00:00:00Z", "weather": None},
     computations={
-        "joint": ComputationTerms(("patients",), ("university",), 2),
-        "local": ComputationTerms(("weather",), ("clinic", "university"), 5),
+        "joint": ComputationTerms(("patients",), ("university",), 2, "aa" * 32),
+        "local": ComputationTerms(("weather",), ("clinic", "university"), 5, "bb" * 32),
     },
 )
 START = Session(TERMS)
@@ -106,6 +109,21 @@ LOADED = after(
 REQUESTED = after(LOADED, request(LOADED))
 PERMITTED = after(REQUESTED, permit(1, "clinic"), permit(1, "hospital"))
 RELEASED = after(PERMITTED, release(1))
+BEFORE = "dd" * 32
+SUCCESSOR = replace(TERMS, predecessor=BEFORE)
+
+
+def inheritance(*holders: str, **fields: object) -> InheritanceLeaf:
+    stated = {"predecessor": BEFORE, "size": 9, "root": D, "holders": holders, "spent": {"aa" * 32: 1}}
+    return InheritanceLeaf.model_validate({**stated, **fields})
+
+
+def inherited(party: str) -> InheritedShareLeaf:
+    return InheritedShareLeaf(party=party, share=D)
+
+
+TO_INHERIT = after(replace(ATTESTED, terms=SUCCESSOR), inheritance("clinic", "university"))
+INHERITING = after(TO_INHERIT, *map(activation, TERMS.parties), share("clinic"), share("hospital"))
 WITHDRAWN = after(LOADED, WithdrawalLeaf(party="clinic", envelope=D))
 STATES = {
     "boot": START, "agreed": AGREED, "attested": ATTESTED, "activated": ACTIVATED, "loaded": LOADED,
@@ -146,6 +164,8 @@ EVENTS: dict[str, Leaf] = {
     "release": release(1),
     "withdrawal": WithdrawalLeaf(party="clinic", envelope=D),
     "destruction": DestructionLeaf(instance=ONE, reason="expired"),
+    "inheritance": inheritance("clinic"),
+    "inherited share": inherited("clinic"),
     "restart": RestartLeaf(instance=TWO, previous=ONE),
 }
 
@@ -203,6 +223,15 @@ def test_the_table_has_one_row_for_each_event() -> None:
         (LOADED, DestructionLeaf(instance=TWO, reason="expired"), "session.instance", OutOfOrder),
         (LOADED, DestructionLeaf(instance=ONE, reason="withdrawn"), "session.destruction.reason", OutOfOrder),
         (WITHDRAWN, DestructionLeaf(instance=ONE, reason="expired"), "session.destruction.reason", OutOfOrder),
+        (replace(ATTESTED, terms=SUCCESSOR), activation("clinic"), "session.inheritance.missing", OutOfOrder),
+        (ATTESTED, inheritance("clinic"), "session.inheritance.other", Forbidden),
+        (replace(ATTESTED, terms=SUCCESSOR), inheritance(predecessor=D), "session.inheritance.other", Forbidden),
+        (TO_INHERIT, inheritance("clinic"), "session.inheritance.twice", OutOfOrder),
+        (ACTIVATED, inherited("clinic"), "session.inherited_share", OutOfOrder),
+        (INHERITING, inherited("hospital"), "session.inherited_share", OutOfOrder),
+        (after(INHERITING, inherited("clinic")), inherited("clinic"), "session.inherited_share", OutOfOrder),
+        (replace(INHERITING, shares=frozenset({"clinic"})), inherited("clinic"), "session.inherited_share.early",
+         OutOfOrder),
         (LOADED, RestartLeaf(instance=TWO, previous=THREE), "session.restart.previous", OutOfOrder),
         (AGREED, RestartLeaf(instance=TWO, previous=THREE), "session.restart.previous", OutOfOrder),
         (LOADED, RestartLeaf(instance=ONE, previous=ONE), "session.restart.same", OutOfOrder),
@@ -302,6 +331,52 @@ def test_before_a_run_is_asked_for_there_is_no_secret_state_to_lose() -> None:
     assert restarted(REQUESTED).shares_return
     assert restarted(PERMITTED).shares_return
     assert restarted(restarted(PERMITTED), THREE).shares_return
+
+
+ROWS_IN = (upload("patients", "clinic", 1), upload("patients", "hospital", 2), upload("weather", "clinic", 3))
+HANDED_DOWN = (inherited("clinic"), inherited("university"))
+
+
+def test_no_run_is_asked_for_before_every_owner_of_the_contract_before_has_handed_down_its_share() -> None:
+    session = after(INHERITING, *ROWS_IN)
+    assert awaited(session) == (Awaited("clinic", "inheritance", BEFORE), Awaited("university", "inheritance", BEFORE))
+    refused(session, request(session), "session.state")
+    session = advance(session, HANDED_DOWN[0])
+    refused(session, request(session), "session.state")
+    session = advance(session, HANDED_DOWN[1])
+    assert (session.state, session.inherited, session.secret_version) == ("loaded", True, 2)
+
+
+def test_own_shares_are_awaited_before_inherited_ones() -> None:
+    session = after(TO_INHERIT, *map(activation, TERMS.parties))
+    assert "inheritance" not in {entry.what for entry in awaited(session)}
+
+
+def test_runs_count_on_where_a_history_follows() -> None:
+    session = after(INHERITING, *ROWS_IN, *HANDED_DOWN)
+    session = advance(session, request(session))
+    refused(session, request(session), "session.run.runs", Exhausted)  # two runs, of which one was asked before
+    assert session.spent("local") == 0
+
+
+def test_a_restart_keeps_what_was_taken_over_and_begins_anew_with_what_was_not() -> None:
+    half = restarted(after(INHERITING, HANDED_DOWN[0]))
+    assert (half.inheritance, half.inherited_shares, half.shares_return) == (None, frozenset(), False)
+    half = after(half, AttestedLeaf(instance=TWO, hpke=D), inheritance("clinic", size=11))
+    assert half.inheritance == inheritance("clinic", size=11)
+
+    whole = after(INHERITING, *HANDED_DOWN)
+    again = after(restarted(whole), AttestedLeaf(instance=TWO, hpke=D))
+    assert (again.inherited, again.shares_return, again.spent("joint")) == (True, True, 1)
+    again = after(again, *(activation(name, TWO) for name in TERMS.parties))
+    assert "inheritance" not in {entry.what for entry in awaited(again)}
+
+
+def test_a_history_without_secrets_is_taken_over_once_everybody_has_activated() -> None:
+    session = after(replace(ATTESTED, terms=SUCCESSOR), inheritance())
+    assert not session.inherited
+    session = after(session, *map(activation, TERMS.parties))
+    assert (session.inherited, session.secret_version, restarted(session).shares_return) == (True, 1, False)
 
 
 def test_a_restart_before_any_instance_is_none() -> None:
