@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mpc.table.batches import arrow_schema
 from mpc.table.content import ContentDigest
-from mpc.table.packing import held, held_schema, packed, unpacked
+from mpc.table.packing import Packer, held, held_schema, unpacked
 from mpc.table.schema import Column, Dataset
 
 KINDS: dict[str, tuple[Any, Any]] = {
@@ -72,7 +72,7 @@ def test_batches_and_their_offsets_do_not_count(given: list[dict[str, Any]], cut
 @given(st.lists(ROW, min_size=1, max_size=20), st.integers(1, 30))
 def test_the_form_that_batches_travel_and_are_kept_in_does_not_count(given: list[dict[str, Any]], times: int) -> None:
     plain = rows(*given * times)
-    sent = unpacked(packed(plain), SCHEMA)
+    sent = unpacked(Packer().pack(plain), SCHEMA)
     assert digest(sent) == digest(held(sent, held_schema(sent))) == digest(plain)
     assert digest(sent, plain) == digest(plain, sent)
 
