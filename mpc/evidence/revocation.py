@@ -18,7 +18,7 @@ from mpc.errors import Malformed
 from mpc.evidence.certificate import Certificate, extensions_of
 from mpc.evidence.chain import HASHES, RSA_MIN_BITS, Chain, load_key
 from mpc.evidence.checks import Checks
-from mpc.evidence.der import CONTEXT_0, INTEGER, SEQUENCE, read_element
+from mpc.evidence.der import BIT_STRING, CONTEXT_0, INTEGER, SEQUENCE, read_element
 
 LIST_MAX_BYTES = 256 << 10
 # What the library raises for a list that it cannot read; most of these are no ValueError.
@@ -73,7 +73,9 @@ def parse_revocation_list(der: bytes) -> RevocationList:
 
 def _issuer_of(der: bytes) -> tuple[bytes, bool]:
     """Return the issuer's name, and whether an extension is critical (5.1); names are not the library's to judge."""
-    body, *_ = read_element(der).children(SEQUENCE)
+    body, _, signature = read_element(der).children(SEQUENCE)
+    if signature.tag != BIT_STRING or signature.content[:1] != b"\0":  # the library drops bits that it says are unused
+        raise ValueError("a signature that is not a whole number of bytes")
     fields = body.children(SEQUENCE)
     _, issuer, *rest = fields[1:] if fields[0].tag == INTEGER else fields  # before the issuer: version, algorithm
     extensions = [extension for field in rest for extension in extensions_of(field, tag=CONTEXT_0)]

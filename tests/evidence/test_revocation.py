@@ -61,6 +61,15 @@ def test_a_list_that_is_odd_in_one_place_is_malformed(what: str) -> None:
     assert caught.value.code == "evidence.revocation_list"
 
 
+def test_a_signature_is_a_whole_number_of_bytes() -> None:
+    even = next(made for made in iter(FORGE.revocation_list, None) if not made[-1] & 1)
+    at = len(even) - len(crl.CertificateList.load(even)["signature"].contents)
+    assert even[at] == 0
+    parse_revocation_list(even)
+    with pytest.raises(Malformed):
+        parse_revocation_list(even[:at] + b"\1" + even[at + 1 :])
+
+
 def test_a_name_is_compared_and_not_judged() -> None:
     odd = spoiled("country")
     assert parse_revocation_list(odd).issuer in odd

@@ -169,6 +169,13 @@ def test_a_quote_has_to_be_vouched_for_step_by_step(kind: str) -> None:
     assert refused(FORGE.quote(**changed)) == tuple(expected)
 
 
+def test_a_quoting_enclave_in_debug_refuses_even_if_its_identity_does_not_look_there() -> None:
+    blind = FORGE.collateral(qe_identity=FORGE.identity(attributesMask="f9" + "ff" * 7 + "00" * 8))
+    assert believe(QUOTE, blind).facts["tcb_status"] == "UpToDate"
+    debug = FORGE.quote(qe={"attributes": "1300000000000000"})
+    assert refused(debug, blind) == ("qe_identity", "wrong Quoting Enclave")
+
+
 def test_the_tail_of_the_quoting_enclaves_report_data_has_to_be_zero() -> None:
     bound = sha256(point(FORGE.attestation) + bytes(32))
     assert refused(FORGE.quote(qe_report_data=bound + bytes(31) + b"\1"))[0] == "qe_report_data"
