@@ -76,8 +76,6 @@ def _bincode_parts(file: bytes) -> Iterator[bytes]:
     for size in (1, 1, _REGISTER_BYTES):
         length = int.from_bytes(file[at : at + _LENGTH_BYTES], "little") * size
         at += _LENGTH_BYTES + length
-        if at > len(file):
-            raise ValueError("a part is longer than the file")
         yield file[at - length : at]
     if at != len(file):
-        raise ValueError("bytes follow it")
+        raise ValueError("bytes follow it, or a part is longer than the file")
