@@ -134,6 +134,7 @@ def extension(*parts: bytes) -> bytes:
 
 
 CONSTRAINTS, OID = encode(OBJECT_IDENTIFIER, b"\x55\x1d\x13"), encode(OBJECT_IDENTIFIER, b"\x55\x1d\x0f")
+UNKNOWN = encode(OBJECT_IDENTIFIER, b"\x55\x1d\x63")
 WRONG: dict[str, dict[str, bytes]] = {
     "no serial number": {"serial": encode(0x04, b"\1")},
     "a time without seconds": {"validity": times(b"2601010000Z")},
@@ -145,7 +146,7 @@ WRONG: dict[str, dict[str, bytes]] = {
     "three times": {"validity": sequence_of(*(encode(0x17, b"260101000000Z") for _ in range(3)))},
     "a name of unknown letters": {"subject": sequence_of(encode(0x31, sequence_of(OID, encode(0x05, b""))))},
     "a name that is no text": {"subject": sequence_of(encode(0x31, sequence_of(OID, encode(0x0C, b"\xff"))))},
-    "an extension that is no octets": {"extensions": extension(OID, encode(INTEGER, b"\1"))},
+    "an extension that is no octets": {"extensions": extension(UNKNOWN, encode(INTEGER, b"\1"))},
     "an extension with two values": {"extensions": extension(OID, encode(0x04, b"\3\1\0"), encode(0x04, b"\3\1\0"))},
     "usage that is no bits": {"extensions": extension(OID, encode(0x04, b"\2\1\0"))},
     "constraints in the wrong order": {
