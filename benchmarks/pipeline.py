@@ -52,6 +52,7 @@ def flight_round(address: str, certificate: bytes, workers: list[Worker]) -> flo
 def sealroom_round(workers: list[Worker], watch: Watch | None = None) -> dict[str, float]:
     """Upload both parties' rows at once, run, open the result; seconds, wire bytes and the daemons' peak."""
     told: dict[str, float] = {}
+    all_tell(workers, "change")
     start = time.perf_counter()
 
     def work() -> None:

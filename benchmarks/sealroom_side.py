@@ -4,7 +4,7 @@ It uses the party's own library (``parties.conversation``) as the daemon does, s
 and ledger write of the real path is in the figures; only the waiting between steps is the benchmark's. The rows come
 from memory, as they do on the other side.
 
-    activate | share | upload ROWS | request | permit N | result N | rewrap | return-share     ->  a line of JSON
+    prepare ROWS | activate | share | change | upload | request | permit N | result N | …     ->  a line of JSON
 """
 
 import argparse
@@ -69,6 +69,14 @@ class BenchmarkParty:
         """Generate the rows, outside of any timing."""
         self._rows = list(workload.batches(self._number, int(rows)))
         return {"bytes": sum(batch.nbytes for batch in self._rows)}
+
+    def change(self) -> dict[str, object]:
+        """Change one row: rows that are the same get the answer that they had, and nothing is computed."""
+        first, *others = self._rows
+        pids = first.column("pid").to_numpy().copy()
+        pids[0] -= 1
+        self._rows = [first.set_column(0, first.schema.field("pid"), pa.array(pids)), *others]
+        return {}
 
     def stream(self, rows: str) -> dict[str, object]:
         """Upload rows that are generated while they are sent, so that only what the daemon holds is in memory."""

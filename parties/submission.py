@@ -27,12 +27,15 @@ from mpc.messages import Chunk, UploadCommitment, UploadOpen, UploadPart, Upload
 from mpc.sealing.hpke import PublicSealingKey, SealedFor, seal
 from mpc.sealing.stream import PLAINTEXT_MAX_BYTES, ChunkSealer, ChunkTally, DataKey, Header
 from mpc.table.batches import BatchChecker
-from mpc.table.packing import Packer
+from mpc.table.packing import Packer, write_batches
 from mpc.table.schema import Dataset
 
 OUTBOX_MAX_BYTES = 64 << 20
-QUEUE_BATCHES = 4
+QUEUE_CHUNKS = 2
+CHUNK_BYTES = 2 << 20
+"""What a chunk holds at least, where more rows follow: each costs some time by itself."""
 _IPC_OVERHEAD_BYTES = 64 << 10
+Pieces = tuple[pa.RecordBatch, ...]
 
 
 @dataclass(frozen=True)
@@ -143,9 +146,12 @@ class Submission:
     def __init__(
         self, dataset: Dataset, header: Header, data_key: DataKey, batches: Iterable[pa.RecordBatch], *,
         commit: Callable[[Header, ChunkTally], bytes], progress: Callable[[Progress], None] = lambda _: None,
-        outbox: Outbox | None = None,
+        outbox: Outbox | None = None, chunk_bytes: int = CHUNK_BYTES,
     ) -> None:  # fmt: skip
-        """``commit`` signs (and keeps) the commitment once the last chunk is sealed."""
+        """``commit`` signs (and keeps) the commitment once the last chunk is sealed.
+
+        Batches go together into a chunk until it holds ``chunk_bytes``.
+        """
         self.header = header
         self._dataset = dataset
         self._data_key = data_key
@@ -153,7 +159,8 @@ class Submission:
         self._commit = commit
         self._progress = progress
         self._outbox = outbox or Outbox()
-        self._waiting: queue.Queue[pa.RecordBatch | None] = queue.Queue(QUEUE_BATCHES)
+        self._chunk_bytes = chunk_bytes
+        self._waiting: queue.Queue[Pieces | None] = queue.Queue(QUEUE_CHUNKS)
         self._commitment: bytes | None = None
         self._loaded = False
         self._threads = (
@@ -248,37 +255,37 @@ class Submission:
 
     def _check(self) -> None:
         checker, packer = BatchChecker(self._dataset), Packer()
-        for batch in self._batches:
-            for piece in _pieces(checker.check(batch), packer):
-                self._hand_on(piece)
+        pieces = (piece for batch in self._batches for piece in _pieces(checker.check(batch), packer))
+        for together in _together(pieces, self._chunk_bytes):
+            self._hand_on(together)
         checker.finish()
         self._hand_on(None)
 
-    def _hand_on(self, batch: pa.RecordBatch | None) -> None:
+    def _hand_on(self, pieces: Pieces | None) -> None:
         while True:
             if self._outbox.failure is not None:
                 raise Stopped
             try:
-                self._waiting.put(batch, timeout=0.5)
+                self._waiting.put(pieces, timeout=0.5)
             except queue.Full:
                 continue
             return
 
     def _seal(self) -> None:
         sealer, tally = ChunkSealer(self.header, self._data_key), ChunkTally()
-        for index, (piece, last) in enumerate(_with_last(self._packed())):
-            sealed = sealer.seal_written(index, partial(_write_ipc, piece), last=last)
+        for index, (pieces, last) in enumerate(_with_last(self._packed())):
+            sealed = sealer.seal_written(index, partial(write_batches, pieces), last=last)
             tally.add(index, sha256(sealed))
             if last:
                 self._commitment = self._commit(self.header, tally)
             self._outbox.put(framed(sealed))
         self._outbox.end()
 
-    def _packed(self) -> Iterator[pa.RecordBatch]:
-        while (piece := self._next_packed()) is not None:
-            yield piece
+    def _packed(self) -> Iterator[Pieces]:
+        while (pieces := self._next_packed()) is not None:
+            yield pieces
 
-    def _next_packed(self) -> pa.RecordBatch | None:
+    def _next_packed(self) -> Pieces | None:
         while True:
             if self._outbox.failure is not None:
                 raise Stopped
@@ -320,16 +327,27 @@ class _Attempt:
         self._outbox.wake()
 
 
-def _with_last(pieces: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch | None, bool]]:
-    """Yield each piece with whether it is the last; no rows at all become one last piece that is None."""
-    piece = next(pieces, None)
-    if piece is None:
-        yield None, True
-        return
-    for following in pieces:
-        yield piece, False
-        piece = following
-    yield piece, True
+def _with_last(groups: Iterator[Pieces]) -> Iterator[tuple[Pieces, bool]]:
+    """Yield each group with whether it is the last; no rows at all become one last group of none."""
+    group = next(groups, ())
+    for following in groups:
+        yield group, False
+        group = following
+    yield group, True
+
+
+def _together(pieces: Iterable[pa.RecordBatch], chunk_bytes: int) -> Iterator[Pieces]:
+    """Put pieces together into what makes a chunk."""
+    group: list[pa.RecordBatch] = []
+    size = 0
+    for piece in pieces:
+        if group and (size >= chunk_bytes or size + _size(piece) > PLAINTEXT_MAX_BYTES):
+            yield tuple(group)
+            group, size = [], 0
+        group.append(piece)
+        size += _size(piece)
+    if group:
+        yield tuple(group)
 
 
 def _pieces(batch: pa.RecordBatch, packer: Packer) -> Iterator[pa.RecordBatch]:
@@ -337,7 +355,7 @@ def _pieces(batch: pa.RecordBatch, packer: Packer) -> Iterator[pa.RecordBatch]:
     if batch.num_rows == 0:
         return
     piece = packer.pack(batch)
-    if piece.nbytes <= PLAINTEXT_MAX_BYTES - _IPC_OVERHEAD_BYTES:
+    if _size(piece) <= PLAINTEXT_MAX_BYTES:
         yield piece
         return
     if batch.num_rows == 1:
@@ -350,14 +368,9 @@ def _pieces(batch: pa.RecordBatch, packer: Packer) -> Iterator[pa.RecordBatch]:
     yield from _pieces(batch.slice(half), packer)
 
 
-def _write_ipc(batch: pa.RecordBatch | None, room: memoryview) -> int:
-    """Write ``batch`` into ``room`` as one IPC stream and return its length; nothing at all is no bytes."""
-    if batch is None:
-        return 0
-    sink = pa.FixedSizeBufferWriter(pa.py_buffer(room))
-    with pa.ipc.new_stream(sink, batch.schema) as stream:
-        stream.write_batch(batch)
-    return int(sink.tell())
+def _size(piece: pa.RecordBatch) -> int:
+    """Return at most how many bytes a piece takes in a chunk."""
+    return int(piece.nbytes) + _IPC_OVERHEAD_BYTES
 
 
 def _acknowledged_wrongly() -> Refusal:

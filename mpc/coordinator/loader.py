@@ -26,15 +26,15 @@ from mpc.coordinator.line import Line, LineEnded
 from mpc.coordinator.warmth import made_up_dataset, made_up_table
 from mpc.errors import Exhausted, Malformed, Refusal
 from mpc.sealing.stream import PADDED_MAX_BYTES, ChunkOpener, ChunkTally, DataKey, parse_header
-from mpc.table.batches import BatchChecker, arrow_schema
-from mpc.table.content import ContentDigest
-from mpc.table.packing import decoded_bytes, held, held_schema, unpacked
+from mpc.table.batches import BatchChecker, arrow_schema, schema_digest
+from mpc.table.packing import decoded_bytes, held, held_schema, read_batches, unpacked
 
 MEMORY_MIB = 1024
 UNIQUE_MAX_BYTES = 512 << 20
 BATCH_MAX_BYTES = 256 << 20
 GRANT_BYTES = 32 << 20
 _SEALED_MAX_BYTES = 4 << 20
+_CONTENT_LABEL = b"sealroom rows v1"
 
 
 class Loading:
@@ -52,7 +52,7 @@ class Loading:
         self._vault = vault
         self._schema = arrow_schema(dataset)
         self._checker = BatchChecker(dataset, unique_max_bytes=UNIQUE_MAX_BYTES)
-        self._content = None if job["streamed"] else ContentDigest(dataset)  # rows that are read again are known
+        self._content = hashlib.sha256(_CONTENT_LABEL + schema_digest(dataset))
         self._opener = ChunkOpener(header, DataKey(job["data_key"]))
         self._output = _Output(output, self._schema, streamed=job["streamed"])
         self._tally = ChunkTally()
@@ -74,8 +74,10 @@ class Loading:
         count = self._opener.finish()
         self._checker.finish()
         self._output.close()
-        content = b"" if self._content is None else self._content.digest()
-        return {"loaded": self._tally.digest(), "content": content, "count": count, "resident": self._output.kept}
+        return {
+            "loaded": self._tally.digest(), "content": self._content.digest(), "count": count,
+            "resident": self._output.kept,
+        }  # fmt: skip
 
     def _next_place(self) -> tuple[int, int]:
         if self._ended:
@@ -110,28 +112,20 @@ class Loading:
     def _chunk(self, index: int, sealed: memoryview) -> bool:
         hashed = self._hashing.submit(_digest, sealed)
         plaintext, last = self._opener.open(index, sealed, self._opened)
-        batch = self._batch(plaintext, last=last)
-        if batch is not None:
-            self._keep(self._checker.check(batch))
+        if not plaintext and not last:
+            raise _other_form("it holds no batch")
+        added = self._hashing.submit(self._content.update, plaintext)
+        for batch in read_batches(plaintext):
+            self._keep(self._checker.check(unpacked(batch, self._schema)))
         self._tally.add(index, hashed.result())
+        added.result()  # before the room that the plaintext lies in is used again
         return last
-
-    def _batch(self, plaintext: memoryview, *, last: bool) -> pa.RecordBatch | None:
-        """Return the one batch of a chunk; only the last chunk may hold none."""
-        if last and not plaintext:
-            return None
-        with pa.ipc.open_stream(pa.py_buffer(plaintext)) as stream:
-            batches = list(stream)
-        if len(batches) != 1 and not (last and not batches):
-            raise _other_form("it does not hold exactly one batch")
-        return unpacked(batches[0], self._schema) if batches else None
 
     def _keep(self, batch: pa.RecordBatch) -> None:
         size = decoded_bytes(batch)
         self._room_left -= size
         if size > BATCH_MAX_BYTES or self._room_left < 0:
             raise too_large()
-        known = None if self._content is None else self._hashing.submit(self._content.update, batch)
         rows = self._output.fitted(batch)
         while self._output.wants(rows.nbytes):
             self._line.send({"want": GRANT_BYTES})
@@ -140,8 +134,6 @@ class Loading:
             else:
                 self._output.drop()
         self._output.write(rows)
-        if known is not None:
-            known.result()  # before the room that the batch lies in is used again
 
 
 class _Output:
@@ -195,7 +187,7 @@ def _digest(sealed: memoryview) -> bytes:
 def _other_form(why: str) -> Malformed:
     return Malformed(
         "table.chunk", "a chunk does not have the agreed form", why=why,
-        remedy="send one Arrow IPC stream of one batch a chunk",
+        remedy="send Arrow IPC streams of one batch each",
     )  # fmt: skip
 
 
@@ -236,10 +228,7 @@ def warm_up() -> None:
     """Go the way of rows once, over made-up ones: after the sandbox is entered no file opens."""
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    dataset = made_up_dataset()
-    content = ContentDigest(dataset)
-    for batch in made_up_table(dataset).to_batches():
-        content.update(batch)
+    made_up_table(made_up_dataset())
 
 
 def serve(line: Line) -> None:

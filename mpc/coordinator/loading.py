@@ -53,9 +53,9 @@ class LoadLimits:
 class Rows:
     """Checked rows of one upload: in the memory-backed file ``resident``, or, with None, in the vault alone.
 
-    ``chunks`` is the digest of the very chunks that they were opened from, ``count`` their number; ``content`` names
-    the rows themselves (``mpc.table.content``), but for a pass over rows that are known. The data key stays with them,
-    as rows that are not resident are opened anew for every pass.
+    ``chunks`` is the digest of the very chunks that they were opened from, ``count`` their number; ``content`` is the
+    digest of what was in them, by which the same rows are known when they are uploaded again. The data key stays with
+    the rows, as those that are not resident are opened anew for every pass.
     """
 
     chunks: bytes
@@ -168,7 +168,7 @@ class Loading:
     def _believed(self, report: Mapping[str, Any]) -> Rows:
         match report:
             case {"loaded": bytes(chunks), "content": bytes(content), "count": int(count), "resident": bool(kept)} if (
-                len(chunks) == _DIGEST_BYTES and len(content) == (0 if self._streamed else _DIGEST_BYTES)
+                len(chunks) == len(content) == _DIGEST_BYTES
             ):
                 if kept and not self._streamed:
                     self._child.process.wait()  # nobody else may hold it writable when it is sealed

@@ -25,7 +25,7 @@ def question_digest(
 ) -> bytes:
     """Return the 32-byte name of one question: its terms, parameters, the rows that it reads, and the rules.
 
-    ``rows`` maps ``dataset/owner`` to the digest of the rows' content (``mpc.table.content``). The computation's name
+    ``rows`` maps ``dataset/owner`` to the digest of the rows as they were packed. The computation's name
     is left out: two names for one question are one question, and get one answer, under the name that was asked for
     (``Release.named``).
     """

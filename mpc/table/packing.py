@@ -10,6 +10,7 @@ decoded is told by ``decoded_bytes`` before anything is decoded, as few codes ma
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -80,6 +81,24 @@ class Packer:
             return None
         self._texts[name] = codes.dictionary
         return pa.DictionaryArray.from_arrays(codes.indices.cast(pa.uint8()), codes.dictionary)
+
+
+def write_batches(batches: Iterable[pa.RecordBatch], room: memoryview) -> int:
+    """Write packed batches into ``room``, each as one Arrow IPC stream, and return their length."""
+    sink = pa.FixedSizeBufferWriter(pa.py_buffer(room))
+    for batch in batches:
+        with pa.ipc.new_stream(sink, batch.schema) as stream:
+            stream.write_batch(batch)
+    return int(sink.tell())
+
+
+def read_batches(content: memoryview) -> Iterator[pa.RecordBatch]:
+    """Yield the packed batch of each stream in ``content``, unchecked; ``ValueError`` where one holds none, or more."""
+    source = pa.BufferReader(content)
+    while source.tell() < len(content):
+        with pa.ipc.open_stream(source) as stream:
+            (batch,) = stream
+        yield batch
 
 
 def unpacked(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

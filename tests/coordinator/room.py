@@ -360,8 +360,9 @@ class Room:
     def send(self, name: str, parts: list[UploadPart] | Iterator[UploadPart]) -> list[UploadReply]:
         return list(self.members[name].at.upload(iter(parts)))
 
-    def upload(self, name: str, batches: list[pa.RecordBatch]) -> Header:
-        header, key, chunks, commitment = self.sealed_upload(name, [ipc(batch) for batch in batches])
+    def upload(self, name: str, batches: list[pa.RecordBatch], *, in_one_chunk: bool = False) -> Header:
+        streams = [ipc(batch) for batch in batches]
+        header, key, chunks, commitment = self.sealed_upload(name, [b"".join(streams)] if in_one_chunk else streams)
         replies = self.send(name, [self.opening(name, header, key), *map(Chunk, chunks), UploadCommitment(commitment)])
         assert replies[-1] == UploadReply(len(chunks), loaded=True)
         return header

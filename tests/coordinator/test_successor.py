@@ -99,16 +99,21 @@ def test_other_rows_or_rules_make_another_question(tmp_path: Path) -> None:
         assert len(history(successor)) == 2
 
 
-def test_rows_are_the_same_in_whatever_batches_they_come(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("parts", "known"), [
+    ([(0, 60), (100, 60)], 1),
+    ([(0, 7), (7, 53), (100, 59), (159, 1)], 2),  # cut in another way they are not known again
+])  # fmt: skip
+def test_rows_are_the_same_in_whatever_chunks_their_batches_come(
+    tmp_path: Path, parts: list[tuple[int, int]], known: int
+) -> None:
     with asked_once(tmp_path / "before") as room, successor_of(room, tmp_path / "after") as successor:
         successor.start()
         successor.to_activated()
         for start, name in ((0, "north"), (10_000, "south")):
             successor.hand_down(name)
-            parts = [(0, 7), (7, 53), (100, 59), (159, 1)]
-            successor.upload(name, [rows_of(start + first, count) for first, count in parts])
+            successor.upload(name, [rows_of(start + first, count) for first, count in parts], in_one_chunk=True)
         successor.run()
-        assert len(history(successor)) == 1
+        assert len(history(successor)) == known
 
 
 def test_a_folder_of_the_contract_before_that_was_set_back_is_refused(tmp_path: Path) -> None:

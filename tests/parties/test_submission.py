@@ -32,9 +32,9 @@ from mpc.sealing.stream import (
 )
 from mpc.signing import SigningKey
 from mpc.table.batches import arrow_schema, schema_digest
-from mpc.table.packing import unpacked
+from mpc.table.packing import read_batches, unpacked
 from mpc.table.schema import Dataset
-from parties.submission import OUTBOX_MAX_BYTES, Outbox, Progress, Submission
+from parties.submission import CHUNK_BYTES, OUTBOX_MAX_BYTES, Outbox, Progress, Submission
 
 AT = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -77,8 +77,8 @@ class Enclave:
         found: list[dict[str, object]] = []
         for index, sealed in enumerate(self.kept):
             plaintext, _ = opener.open(index, sealed)
-            if plaintext:
-                found += unpacked(pa.ipc.open_stream(plaintext).read_next_batch(), arrow_schema(dataset)).to_pylist()
+            for sent in read_batches(plaintext):
+                found += unpacked(sent, arrow_schema(dataset)).to_pylist()
         opener.finish()
         return found
 
@@ -124,7 +124,18 @@ def submission(
         contract=agreement.digest, dataset=dataset.name, sender="north", schema_digest=schema_digest(dataset),
         mapping_digest=bytes(32), random=bytes,
     )  # fmt: skip
-    return Submission(dataset, header, data_key, batches, commit=commit, **options)
+    return Submission(dataset, header, data_key, batches, commit=commit, **({"chunk_bytes": 1} | options))
+
+
+@pytest.mark.parametrize(("chunk_bytes", "chunks"), [(1, 12), (200_000, 3), (CHUNK_BYTES, 1)])
+def test_small_batches_go_together_into_chunks(
+    agreement: Agreement, dataset: Dataset, chunk_bytes: int, chunks: int
+) -> None:
+    enclave, sent = Enclave(), [batch(dataset, start, 10) for start in range(0, 120, 10)]
+    upload = submission(agreement, dataset, sent, chunk_bytes=chunk_bytes)
+    upload.send(agreement, enclave.attested(agreement.digest), enclave.upload)
+    assert len(enclave.kept) == chunks
+    assert [row["pid"] for row in enclave.rows(dataset)] == list(range(120))
 
 
 def test_what_arrives_is_what_was_sent_and_committed_to(agreement: Agreement, dataset: Dataset) -> None:
