@@ -31,9 +31,10 @@ from mpc.table.batches import schema_digest
 from parties import decisions
 from parties.channel import Deadlines
 from parties.config import Config, load_config
-from parties.conversation import Conversation, Party
+from parties.conversation import Conversation
 from parties.keys import load_keys
 from parties.ledger import Ledger, Uploaded
+from parties.party import Party
 from parties.service import now
 from parties.signatory import Signatory
 from parties.submission import Submission

@@ -5,66 +5,32 @@ instance, another conversation. What is signed comes from ``parties.signatory``;
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
-import structlog
-
-from mpc.canonical import sha256
 from mpc.contract.consent import Agreement, agree, consent_of, missing_consents
 from mpc.errors import Misconfigured, OutOfOrder, Refusal, Unavailable, Untrusted
-from mpc.evidence.appraisal import AttestedKey, Exceptions
+from mpc.evidence.appraisal import AttestedKey
 from mpc.messages import RewrapRequest, Run, StatusReply
-from mpc.receipts.leaves import ReleaseLeaf, RunLeaf, parse_leaf
-from mpc.receipts.receipt import release_in
-from mpc.receipts.verification import verify_receipt
+from mpc.receipts.leaves import ReleaseLeaf, parse_leaf
 from mpc.sealing.hpke import PublicSealingKey, SealedFor, open_sealed, seal
 from mpc.sealing.secret_state import inheritance_context
 from mpc.sealing.stream import new_upload, parse_header
 from mpc.signing import VerifyingKey
 from mpc.table.batches import schema_digest
-from parties import sources
-from parties.channel import Channel, Clock, Deadlines, Random, checks_as_data
-from parties.config import Config
+from parties import receiving, sources
+from parties.channel import Channel, checks_as_data
 from parties.decisions import ENDED
-from parties.keys import Keys
-from parties.ledger import Agreed, Head, Ledger, Result, Uploaded
+from parties.ledger import Agreed, Head, Result, Uploaded
 from parties.mapping import mapping_digest
-from parties.signatory import RunAsked, Signatory
+from parties.party import Party
+from parties.signatory import RunAsked
 from parties.submission import Submission
 
 TOKEN_USE = 0.8
 """The part of a token's life after which a new one is asked for."""
 
 _BEGIN_ANEW = frozenset({"upload.position", "upload.stopped"})
-_LOGGED = frozenset({"dataset", "run", "instance", "code", "action"})
-log = structlog.get_logger("sealroom.party")
-
-
-@dataclass(frozen=True)
-class Party:
-    """What a party brings to every conversation; ``submissions`` are uploads on their way, by dataset."""
-
-    config: Config
-    keys: Keys
-    ledger: Ledger
-    signatory: Signatory
-    exceptions: Exceptions
-    clock: Clock
-    random: Random
-    deadlines: Deadlines
-    submissions: dict[str, Submission] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The party's name in contracts."""
-        return self.config.party.name
-
-    def record(self, kind: str, contract: bytes | None, **data: object) -> None:
-        """Write an event to the ledger, and the part of it that may be shared to the log."""
-        log.info(kind, **{name: value for name, value in data.items() if name in _LOGGED})
-        self.ledger.record(kind, at=self.clock(), contract=contract, **data)
 
 
 class Conversation:
@@ -366,21 +332,10 @@ class Conversation:
         self._record("receipt_renewed", run=number)
 
     def _open_result(self, number: int) -> Result:
-        party = self._party
         receipt, sealed = self._channel.result(number)
-        verified = verify_receipt(
-            receipt, known=party.keys.known(party.config.known_parties), exceptions=party.exceptions,
-            beneficiary=party.name,
-        )  # fmt: skip
-        if (verified.contract_digest, verified.run) != (self.contract, number):
-            raise Untrusted(
-                "result.receipt", "the receipt is of another run", why="contract or run differ",
-                remedy="ask for the result again", field="run", expected=str(number), found=str(verified.run),
-            )  # fmt: skip
+        verified = receiving.verified(self._party, self.contract, number, receipt)
         self.look_at_log()
-        context = _run_leaf_digest(party.ledger.leaves(self.contract), number)
-        release = release_in(open_sealed(SealedFor.RESULT, context, party.keys.sealing, sealed), verified.release)
-        return Result(number, verified.computation.name, receipt, release, party.clock(), verified.time_shown)
+        return receiving.opened(self._party, self.contract, verified, receipt, sealed)
 
     def withdraw(self, envelope: bytes) -> None:
         """Tell the enclave that this party left."""
@@ -470,14 +425,3 @@ def _ended(leaves: tuple[bytes, ...]) -> frozenset[int]:
     # A release's leaf spells this somewhere, as it is canonical JSON; reading every leaf of a long log takes a while.
     releases = (parse_leaf(raw) for raw in leaves if b'"release"' in raw)
     return frozenset(leaf.run for leaf in releases if isinstance(leaf, ReleaseLeaf))
-
-
-def _run_leaf_digest(leaves: tuple[bytes, ...], number: int) -> bytes:
-    for raw in reversed(leaves):
-        leaf = parse_leaf(raw)
-        if isinstance(leaf, RunLeaf) and leaf.run == number:
-            return sha256(raw)
-    raise Untrusted(
-        "result.run", "the run does not stand in the log", why="log and result differ",
-        remedy="permit nothing more; compare checkpoints with the other parties", field=f"run {number}",
-    )  # fmt: skip

@@ -21,10 +21,11 @@ from mpc.messages import StatusReply
 from parties import decisions
 from parties.channel import Clock, Deadlines, Random
 from parties.config import Config
-from parties.conversation import Conversation, Party
+from parties.conversation import Conversation
 from parties.decisions import Action, Situation, decide
 from parties.keys import Keys
 from parties.ledger import Agreed, Ledger
+from parties.party import Party
 from parties.signatory import CONFIRMATION_CHARACTERS, Signatory, input_owners
 from parties.trouble import Pace, Trouble, is_about_the_connection
 

@@ -28,8 +28,9 @@ from mpc.messages import AttestReply, AttestRequest, decode, encode
 from mpc.sealing.hpke import SealingKey
 from mpc.signing import SigningKey
 from parties.channel import Channel, Deadlines, fetch_certificate
-from parties.conversation import Conversation, Party
+from parties.conversation import Conversation
 from parties.ledger import Ledger
+from parties.party import Party
 from parties.signatory import Signatory
 
 CODE = bytes(range(32))
