@@ -14,6 +14,9 @@ def armoured(body: bytes = BODY, begin: str = "CERTIFICATE", end: str = "CERTIFI
     return f"-----BEGIN {begin}-----\n".encode() + body + f"\n-----END {end}-----\n".encode()
 
 
+OTHER = armoured(b64encode(bytes(8)))
+
+
 @pytest.mark.parametrize("line", [4, 64, 1000])
 @pytest.mark.parametrize("separator", [b"\n", b"\r\n", b" \n"])
 def test_lines_are_as_long_as_they_like(line: int, separator: bytes) -> None:
@@ -21,8 +24,12 @@ def test_lines_are_as_long_as_they_like(line: int, separator: bytes) -> None:
     assert unarmoured(armoured(lines)) == [("CERTIFICATE", CONTENT)]
 
 
-def test_blocks_come_in_order_with_white_space_around_them() -> None:
-    both = b"\n" + armoured() + b" \r\n\t" + armoured(begin="X509 CRL", end="X509 CRL")
+@pytest.mark.parametrize(("before", "between"), [
+    (b"\n", b" \r\n\t"), (b"", b""), (b"subject=CN = a\n", b"\nsubject=CN = b\n  issuer: c\n\n"),
+    ("Zürich:\r\n".encode(), b"\r\nthe list:\r\n"),
+])  # fmt: skip
+def test_blocks_come_in_order_with_lines_of_words_before_them(before: bytes, between: bytes) -> None:
+    both = before + armoured().rstrip() + between + armoured(begin="X509 CRL", end="X509 CRL") + b" \n"
     assert unarmoured(both) == [("CERTIFICATE", CONTENT), ("X509 CRL", CONTENT)]
 
 
@@ -32,10 +39,13 @@ def test_blocks_come_in_order_with_white_space_around_them() -> None:
         b"", b"no block", armoured(b""), armoured(end="CERTIFICATF"), armoured(BODY.replace(b"A", b"\x0c", 1)),
         armoured(BODY[:-1]), armoured(BODY + BODY), armoured() + b"-----BEGIN CERTIFICATE-----\n",
         armoured(begin="certificate", end="certificate"), armoured().replace(b"-----END", b"-----AND"),
-        armoured(b64encode(CONTENT)[:-3] + b"B=="), b"the root:\n" + armoured(), armoured() + b"the root" + armoured(),
-        armoured() + armoured().replace(b"N CERT", b"M CERT"), armoured() + b"\0",
+        armoured(b64encode(CONTENT)[:-3] + b"B=="), b"the root" + armoured(),
+        armoured().rstrip() + b"the root\n" + OTHER, armoured() + OTHER + b"words",
+        armoured() + b"the root" + OTHER, armoured() + b"\0\n" + OTHER, b"\0\n" + armoured(),
+        armoured() + OTHER.replace(b"N CERT", b"M CERT"), armoured().replace(b"BEGIN", b"BEGIM") + OTHER,
+        armoured().replace(b"-----B", b"--,--B") + OTHER, armoured() + b"\0", armoured() + armoured(),
     ],
 )  # fmt: skip
 def test_another_spelling_is_refused(file: bytes) -> None:
-    with pytest.raises(ValueError, match=r"it is not PEM|its base64 is not canonical"):
+    with pytest.raises(ValueError, match=r"it is not PEM|its base64 is not canonical|a block stands there twice"):
         unarmoured(file)
