@@ -166,6 +166,21 @@ def test_codes_are_of_one_kind(kind: pa.DataType) -> None:
         unpacked(sent, pa.schema([pa.field("text", pa.utf8())]))
 
 
+def test_a_narrow_column_that_is_longer_than_its_buffer_is_refused_before_it_is_read() -> None:
+    rows, claimed = 1001, (2002).to_bytes(8, "little")
+    field = pa.field("number", pa.uint16(), metadata={"base": "1"})
+    sent = pa.record_batch([pa.array(range(rows), pa.uint16())], schema=pa.schema([field]))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, sent.schema) as stream:
+        stream.write_batch(sent)
+    written = sink.getvalue().to_pybytes()
+    assert written.count(claimed) == 1
+    with pa.ipc.open_stream(written.replace(claimed, (8).to_bytes(8, "little"))) as stream:
+        broken = stream.read_next_batch()
+    with pytest.raises(pa.ArrowInvalid):
+        unpacked(broken, pa.schema([WIDE]))
+
+
 def codes(codes: list[int | None], texts: list[str | None]) -> pa.RecordBatch:
     column = pa.DictionaryArray.from_arrays(pa.array(codes, pa.uint8()), pa.array(texts, pa.utf8()), safe=False)
     return pa.record_batch([column], names=["text"])
