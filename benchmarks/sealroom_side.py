@@ -23,7 +23,7 @@ import pyarrow as pa
 import structlog
 import workload
 
-from mpc.allocation import keep_freed_blocks
+from mpc.allocation import exempt_from_collection, keep_freed_blocks
 from mpc.errors import Refusal
 from mpc.evidence.appraisal import Exceptions
 from mpc.sealing.stream import new_upload
@@ -191,6 +191,7 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     keep_freed_blocks()
     party = BenchmarkParty(arguments.folder, arguments.number)
+    exempt_from_collection()
     for line in sys.stdin:
         word, *rest = line.split()
         step: Callable[..., dict[str, object]] = getattr(party, word)

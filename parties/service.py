@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 
-from mpc.allocation import keep_freed_blocks
+from mpc.allocation import exempt_from_collection, keep_freed_blocks
 from mpc.errors import Misconfigured
 from parties.api import Api
 from parties.channel import Clock, Deadlines
@@ -66,6 +66,7 @@ class Service:
         """Run both until ``stop``; a bug that ends the loop ends the whole."""
         loop = threading.Thread(target=self._loop, name="daemon", daemon=True)
         loop.start()
+        exempt_from_collection()
         ready(self)
         try:
             self._server.run(sockets=[self._listening])

@@ -274,7 +274,7 @@ class Submission:
     def _seal(self) -> None:
         sealer, tally = ChunkSealer(self.header, self._data_key), ChunkTally()
         for index, (pieces, last) in enumerate(_with_last(self._packed())):
-            sealed = sealer.seal_written(index, partial(write_batches, pieces), last=last)
+            sealed = sealer.seal_written(index, partial(_write, pieces), last=last)
             tally.add(index, sha256(sealed))
             if last:
                 self._commitment = self._commit(self.header, tally)
@@ -366,6 +366,13 @@ def _pieces(batch: pa.RecordBatch, packer: Packer) -> Iterator[pa.RecordBatch]:
     half = batch.num_rows // 2
     yield from _pieces(batch.slice(0, half), packer)
     yield from _pieces(batch.slice(half), packer)
+
+
+def _write(pieces: Pieces, room: memoryview) -> int:
+    """Write pieces into ``room`` and return their length."""
+    sink = pa.FixedSizeBufferWriter(pa.py_buffer(room))
+    write_batches(pieces, sink)
+    return int(sink.tell())
 
 
 def _size(piece: pa.RecordBatch) -> int:

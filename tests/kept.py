@@ -1,14 +1,11 @@
-"""Rows in the form in which a coordinator keeps them: as they were packed, sent, unpacked and written again."""
+"""Rows in the form in which a coordinator keeps them: packed, batch by batch."""
 
 import pyarrow as pa
 
-from mpc.table.packing import Packer, held, held_schema, unpacked
+from mpc.table.packing import Packer
 
 
-def kept(rows: pa.Table, batch_rows: int) -> pa.Table:
-    """Return ``rows`` with texts as codes wherever its first ``batch_rows`` were sent as codes."""
+def kept(rows: pa.Table, batch_rows: int) -> list[pa.RecordBatch]:
+    """Return ``rows`` in packed batches of ``batch_rows``, with texts as codes wherever there are few."""
     packer = Packer()
-    sent = [packer.pack(batch) for batch in rows.to_batches(max_chunksize=batch_rows)]
-    back = [unpacked(batch, rows.schema) for batch in sent]
-    schema = held_schema(back[0]) if back else rows.schema
-    return pa.Table.from_batches([held(batch, schema) for batch in back], schema)
+    return [packer.pack(batch) for batch in rows.to_batches(max_chunksize=batch_rows)]

@@ -6,8 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from mpc.engines.sql import PlannedSql
 from mpc.questions.sql import CheckedSql, check_sql
 from mpc.questions.terms import Parameter
+from mpc.results import RawResult
 from mpc.table.batches import Table, arrow_schema, loaded_table
 from mpc.table.schema import Code, Column, Dataset, Freshness, Key, Subject
 from tests.kept import kept
@@ -117,6 +119,13 @@ ALLOWED = [
 
 def check(text: str, datasets: Mapping[str, Dataset] = DATASETS) -> CheckedSql:
     return check_sql("question", text, PARAMETERS, datasets)
+
+
+def run_sql(
+    checked: CheckedSql, tables: Mapping[str, tuple[Table, ...]], values: Mapping[str, object], *,
+    memory_bytes: int, threads: int,
+) -> RawResult:  # fmt: skip
+    return PlannedSql(checked, memory_bytes=memory_bytes, threads=threads).answer(tables, values)
 
 
 def table(terms: Dataset, owner: str, rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -50,6 +50,8 @@ from mpc.session import awaited
 from mpc.signing import Purpose, VerifyingKey, open_envelope
 
 WAIT_MAX_SECONDS = 20.0
+_RESULT_SECONDS = 0.5
+"""How long the end of a run has the machine to itself, before children are prepared for what may come next."""
 
 
 class Agreed:
@@ -136,7 +138,9 @@ class Agreed:
     def _run_ended(self, run: int, code: str) -> None:
         self._telemetry.run_ended(run, code)
         self._tell_state()
-        self._runners.warm()
+        warming = threading.Timer(_RESULT_SECONDS, self._warm)
+        warming.daemon = True
+        warming.start()
 
     def _checkpoint(self) -> CheckpointReply:
         self._tell_state()

@@ -2,8 +2,13 @@
 
 No child is forked from the process that holds the keys. ``Template`` starts the exec'd one, with nothing of this
 process's memory or environment, and asks it for a copy of itself; docs/adr/0009 says why.
+
+A child begins with its preparation, a message that holds no row and no key of rows: it reads the contract and confines
+itself. What can be foreseen is prepared while nobody waits, and handed out when it is wanted; docs/adr/0033 says what
+that saves.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -11,15 +16,20 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import mpc
 from mpc.coordinator.line import Line, LineEnded
 from mpc.errors import Exhausted
 
 Kind = Literal["loader", "runner"]
+Preparation = Mapping[str, Any]
+"""What a child is told first: the same for all children that may stand in for each other."""
+
+READY_MAX = 2
 
 _PROGRAM_ROOT = Path(mpc.__file__).resolve().parent.parent
 
@@ -41,12 +51,20 @@ class Process:
                 except ProcessLookupError:
                     return
 
+    def has_ended(self) -> bool:
+        """Tell whether it has ended."""
+        return self._ended(0)
+
     def wait(self) -> None:
         """Return once it has ended."""
-        if self._pidfd >= 0:
-            ended = select.poll()
-            ended.register(self._pidfd, select.POLLIN)
-            ended.poll()
+        self._ended(None)
+
+    def _ended(self, milliseconds: int | None) -> bool:
+        if self._pidfd < 0:
+            return True
+        ended = select.poll()
+        ended.register(self._pidfd, select.POLLIN)
+        return bool(ended.poll(milliseconds))
 
     def close(self) -> None:
         """Let go of an ended process."""
@@ -64,9 +82,12 @@ class Child:
     line: Line
 
     def kill(self) -> None:
-        """End the child now, whatever it does, and wait until it is gone."""
+        """End the child now, whatever it does; nobody has to wait until its memory is given back."""
         self.line.hang_up()
         self.process.kill()
+        threading.Thread(target=self._bury, name="burial", daemon=True).start()
+
+    def _bury(self) -> None:
         self.process.wait()
         self.process.close()
         self.line.close()
@@ -79,6 +100,7 @@ class Template:
         self._kind: Kind = kind
         self._lock = threading.Lock()
         self._started: tuple[subprocess.Popen[bytes], Line] | None = None
+        self._ready: list[tuple[Preparation, Child]] = []
         self._closed = False
 
     def warm(self) -> None:
@@ -87,24 +109,61 @@ class Template:
             if self._started is None and not self._closed:
                 self._started = _start(self._kind)
 
-    def take(self) -> Child:
-        """Return a fresh child; ``Exhausted`` when the machine gives no process."""
+    def make_ready(self, preparation: Preparation, count: int = 1) -> None:
+        """Have ``count`` children, at most ``READY_MAX``, that are prepared before they are wanted."""
         with self._lock:
-            for _ in range(2):  # a template that was killed is started again, once
-                if self._closed:
-                    break
-                self._started = self._started or _start(self._kind)
-                try:
-                    return _copied(self._started[1])
-                except LineEnded:
-                    self._end()
-        raise _no_process()
+            if self._closed:
+                return
+            self._drop_ended()
+            alike = sum(each == preparation for each, _ in self._ready)
+        for _ in range(min(count, READY_MAX) - alike):
+            child = self._prepared(preparation)
+            with self._lock:
+                self._ready.append((preparation, child))
+                while len(self._ready) > (0 if self._closed else READY_MAX):
+                    self._ready.pop(0)[1].kill()
+
+    def take(self, preparation: Preparation) -> Child:
+        """Return a child that nobody had before, prepared or about to be; ``Exhausted`` when the machine gives none."""
+        with self._lock:
+            self._drop_ended()
+            for place, (each, _) in enumerate(self._ready):
+                if each == preparation:
+                    return self._ready.pop(place)[1]
+        return self._prepared(preparation)
 
     def close(self) -> None:
-        """End the template; children that are at work go on."""
+        """End the template and the children that nobody took; those at work go on."""
         with self._lock:
             self._closed = True
             self._end()
+            while self._ready:
+                self._ready.pop()[1].kill()
+
+    def _drop_ended(self) -> None:
+        ended = [entry for entry in self._ready if entry[1].process.has_ended()]
+        for entry in ended:
+            self._ready.remove(entry)
+            entry[1].kill()
+
+    def _prepared(self, preparation: Preparation) -> Child:
+        with self._lock:
+            child = self._copied()
+        # One that has ended by now says so where its report is read.
+        with contextlib.suppress(LineEnded):
+            child.line.send(preparation)
+        return child
+
+    def _copied(self) -> Child:
+        for _ in range(2):  # a template that was killed is started again, once
+            if self._closed:
+                break
+            self._started = self._started or _start(self._kind)
+            try:
+                return _copied(self._started[1])
+            except LineEnded:
+                self._end()
+        raise _no_process()
 
     def _end(self) -> None:
         if self._started is not None:

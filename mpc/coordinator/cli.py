@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import typer
 from prometheus_client import start_http_server
 
-from mpc.allocation import keep_freed_blocks
+from mpc.allocation import exempt_from_collection, keep_freed_blocks
 from mpc.attesters import ATTESTERS, Attester, Devices, Settings, choose
 from mpc.canonical import canonical_json
 from mpc.coordinator.instance import Instance
@@ -112,6 +112,7 @@ def _serve_until_told(
         )
         try:
             serving = listen_at(instance, keys.tls, listen, telemetry=telemetry)
+            exempt_from_collection()
             host = listen.rpartition(":")[0]
             telemetry.event("serving", address=f"{host}:{serving.port}", instance=keys.instance.hex())
             told.wait()

@@ -1,5 +1,6 @@
 """One run in its child, seen from the coordinator: inputs by descriptor, one answer or the class of a failure."""
 
+import contextlib
 import os
 import re
 import threading
@@ -7,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mpc.contract.terms import Limits
-from mpc.coordinator.children import Child
+from mpc.coordinator.children import Child, Preparation
 from mpc.coordinator.line import Frame, LineEnded
 from mpc.coordinator.loading import Loading, Rows
 from mpc.coordinator.vault import VaultFile
@@ -39,13 +40,23 @@ class Input:
 
 @dataclass(frozen=True)
 class RunOrder:
-    """What to run: exact bytes of the contract, a computation of it, its parameters, and the pinned uploads."""
+    """What a child that is prepared for a computation runs: its parameters and the pinned uploads."""
 
-    contract: bytes
-    computation: str
     parameters: Mapping[str, str]
     inputs: Sequence[Input]
-    limits: Limits
+    seconds: int
+
+
+def preparation(contract: bytes, computation: str, limits: Limits) -> Preparation:
+    """Return what a child is told that will run ``computation`` of the contract with these bytes."""
+    threads = os.cpu_count() or 1
+    return {
+        "contract": contract,
+        "computation": computation,
+        "memory_mib": limits.run_memory_mib,
+        "threads": threads,
+        "cpu_seconds": limits.run_seconds * threads + 1,
+    }
 
 
 Stream = Callable[[Input, int], Loading]
@@ -65,7 +76,7 @@ class Execution:
 
     def result(self) -> RawResult:
         """Return the answer, or raise ``RunFailed``; the child is gone after it, whatever happened."""
-        clock = threading.Timer(self._order.limits.run_seconds, self._end_of_time)
+        clock = threading.Timer(self._order.seconds, self._end_of_time)
         clock.daemon = True
         clock.start()
         try:
@@ -94,22 +105,17 @@ class Execution:
         self.abandon()
 
     def _hand_in(self) -> None:
-        order, threads = self._order, os.cpu_count() or 1
+        order = self._order
         tables = [
             {"dataset": each.dataset, "owner": each.owner, "resident": each.rows.resident is not None}
             for each in order.inputs
         ]
-        job = {
-            "contract": order.contract,
-            "computation": order.computation,
-            "parameters": dict(order.parameters),
-            "tables": tables,
-            "memory_mib": order.limits.run_memory_mib,
-            "threads": threads,
-            "cpu_seconds": order.limits.run_seconds * threads + 1,
-        }
         resident = tuple(each.rows.resident for each in order.inputs if each.rows.resident is not None)
-        self._child.line.send({"job": job}, descriptors=resident)
+        # A child that has ended says so where its report is read.
+        with contextlib.suppress(LineEnded):
+            self._child.line.send(
+                {"job": {"parameters": dict(order.parameters), "tables": tables}}, descriptors=resident
+            )
 
     def _report(self) -> Frame:
         while True:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from mpc.canonical import sha256
 from mpc.contract.consent import Agreement
 from mpc.contract.terms import Contract
-from mpc.coordinator.children import Template
+from mpc.coordinator.children import READY_MAX, Template
 from mpc.coordinator.execution import Input
 from mpc.coordinator.journal import Journal
-from mpc.coordinator.loading import Loading, LoadLimits, Residency, Rows
+from mpc.coordinator.loading import Loading, LoadLimits, Residency, Rows, preparation
 from mpc.coordinator.state import StateFolder
 from mpc.coordinator.uploads import Arrival, Arrived
 from mpc.coordinator.vault import Vault, VaultFile
@@ -55,7 +55,6 @@ class Intake:
         warn: Callable[[str], None],
     ) -> None:
         self._contract: Contract = agreement.contract
-        self._raw = agreement.raw
         self._digest = agreement.digest
         self._state = state
         self._journal = journal
@@ -65,6 +64,7 @@ class Intake:
         self._limits = LoadLimits(
             upload_bytes=limits.upload_mib * MIB, seconds=_SECONDS + limits.upload_mib * MIB // _BYTES_A_SECOND
         )
+        self._preparation = preparation(agreement.raw, self._residency, self._limits)
         self._vault = Vault(state.folder / "vault")
         self._lock = threading.Lock()
         self._held = {file.header.upload_id: Held(file) for file in self._vault.open_all(warn)}
@@ -138,8 +138,8 @@ class Intake:
         return loading
 
     def warm(self) -> None:
-        """Have the template of loaders ready before rows arrive."""
-        self._loaders.warm()
+        """Have loaders ready before rows arrive."""
+        self._loaders.make_ready(self._preparation, READY_MAX)
 
     def close(self) -> None:
         """Drop all rows and data keys, and leave the vault as it is."""
@@ -311,8 +311,7 @@ class Intake:
 
     def _loading(self, file: VaultFile, data_key: DataKey, pipe: int | None = None) -> Loading:
         return Loading(
-            self._loaders.take(),
-            self._raw,
+            self._loaders.take(self._preparation),
             file,
             data_key,
             residency=self._residency,

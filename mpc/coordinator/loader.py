@@ -5,7 +5,7 @@ arrives. What it writes is its own serialisation of checked batches: no byte of 
 process that holds other owners' rows. It hashes what it opens, so that the signed commitment is compared with
 these very bytes and not with what the host shows somebody else.
 
-    in   {"job"}, then {"chunk": [offset, length]} … and {"end"}
+    in   {"contract", …} and {"job"}, then {"chunk": [offset, length]} … and {"end"}
     out  {"want": bytes} answered by {"granted": bool}; at the end {"loaded", "content", "count", "resident"} or
          {"refused"}
 """
@@ -23,11 +23,11 @@ from mpc.canonical import parse_json
 from mpc.contract.terms import Contract
 from mpc.coordinator import sandbox
 from mpc.coordinator.line import Line, LineEnded
-from mpc.coordinator.warmth import made_up_dataset, made_up_table
+from mpc.coordinator.warmth import made_up_dataset, made_up_rows
 from mpc.errors import Exhausted, Malformed, Refusal
 from mpc.sealing.stream import PADDED_MAX_BYTES, ChunkOpener, ChunkTally, DataKey, parse_header
 from mpc.table.batches import BatchChecker, arrow_schema, schema_digest
-from mpc.table.packing import decoded_bytes, held, held_schema, read_batches, unpacked
+from mpc.table.packing import check_form, decoded_bytes, read_batches, unpacked, with_codes, write_batches
 
 MEMORY_MIB = 1024
 UNIQUE_MAX_BYTES = 512 << 20
@@ -37,29 +37,39 @@ _SEALED_MAX_BYTES = 4 << 20
 _CONTENT_LABEL = b"sealroom rows v1"
 
 
+class Prepared:
+    """What a child has once it knows the contract, before it is confined and meets an upload."""
+
+    def __init__(self, line: Line, told: Mapping[str, Any]) -> None:
+        self.line = line
+        self.contract = parse_json(Contract, told["contract"], what="the contract")
+        self.hashing = ThreadPoolExecutor(1)
+        self.hashing.submit(hashlib.sha256, b"").result()  # its thread starts before the sandbox closes
+        # Used again for every chunk: fresh pages cost more than opening what is written to them. No batch is kept.
+        self.sealed, self.opened = bytearray(_SEALED_MAX_BYTES), bytearray(PADDED_MAX_BYTES)
+
+
 class Loading:
     """One upload on its way from sealed chunks to checked batches."""
 
-    def __init__(self, line: Line, job: Mapping[str, Any], vault: int, output: int) -> None:
+    def __init__(self, prepared: "Prepared", job: Mapping[str, Any], vault: int, output: int) -> None:
         header = parse_header(job["header"])
-        dataset = parse_json(Contract, job["contract"], what="the contract").dataset(header.dataset)
+        dataset = prepared.contract.dataset(header.dataset)
         if dataset is None:
             raise Malformed(
                 "stream.dataset", "the upload is for no dataset of the contract", why="its header names another",
                 remedy="upload to a dataset of the contract", field="dataset",
             )  # fmt: skip
-        self._line = line
+        self._line = prepared.line
         self._vault = vault
         self._schema = arrow_schema(dataset)
         self._checker = BatchChecker(dataset, unique_max_bytes=UNIQUE_MAX_BYTES)
         self._content = hashlib.sha256(_CONTENT_LABEL + schema_digest(dataset))
         self._opener = ChunkOpener(header, DataKey(job["data_key"]))
-        self._output = _Output(output, self._schema, streamed=job["streamed"])
+        self._output = _Output(output, streamed=job["streamed"])
         self._tally = ChunkTally()
-        self._hashing = ThreadPoolExecutor(1)
-        self._hashing.submit(hashlib.sha256, b"").result()  # its thread starts before the sandbox closes
-        # Used again for every chunk: fresh pages cost more than opening what is written to them. No batch is kept.
-        self._sealed, self._opened = bytearray(_SEALED_MAX_BYTES), bytearray(PADDED_MAX_BYTES)
+        self._hashing = prepared.hashing
+        self._sealed, self._opened = prepared.sealed, prepared.opened
         self._waiting: deque[Mapping[str, Any]] = deque()
         self._ended = False
         self._room_left = int(job["upload_bytes"])
@@ -116,44 +126,38 @@ class Loading:
             raise _other_form("it holds no batch")
         added = self._hashing.submit(self._content.update, plaintext)
         for batch in read_batches(plaintext):
-            self._keep(self._checker.check(unpacked(batch, self._schema)))
+            self._take(batch)
         self._tally.add(index, hashed.result())
         added.result()  # before the room that the plaintext lies in is used again
         return last
 
-    def _keep(self, batch: pa.RecordBatch) -> None:
-        size = decoded_bytes(batch)
+    def _take(self, batch: pa.RecordBatch) -> None:
+        """Hold a packed batch against the rules, and keep it as it is."""
+        check_form(batch, self._schema)
+        rows = self._checker.check(unpacked(batch, with_codes(self._schema, [batch])))
+        size = decoded_bytes(rows)
         self._room_left -= size
         if size > BATCH_MAX_BYTES or self._room_left < 0:
             raise too_large()
-        rows = self._output.fitted(batch)
-        while self._output.wants(rows.nbytes):
+        while self._output.wants(batch.nbytes):
             self._line.send({"want": GRANT_BYTES})
             if self._next("granted"):
                 self._output.granted += GRANT_BYTES
             else:
                 self._output.drop()
-        self._output.write(rows)
+        self._output.write(batch)
 
 
 class _Output:
     """Where checked batches go: a memory-backed file that a run will map, or a pipe that a run is reading."""
 
-    def __init__(self, descriptor: int, schema: pa.Schema, *, streamed: bool) -> None:
+    def __init__(self, descriptor: int, *, streamed: bool) -> None:
         self._descriptor = descriptor
         self._file = open(descriptor, "wb", buffering=1 << 20, closefd=False)  # noqa: SIM115 - a descriptor
-        self._plain = schema
-        self._schema: pa.Schema | None = None
-        self._stream: pa.RecordBatchStreamWriter | None = None
         self._streamed = streamed
         self._written = 0
         self.granted = 0
         self.kept = True
-
-    def fitted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the rows as they are kept: texts are codes where the first batch has codes."""
-        self._schema = self._schema or held_schema(batch)
-        return held(batch, self._schema)
 
     def wants(self, size: int) -> bool:
         """Tell whether ``size`` more bytes need leave."""
@@ -161,12 +165,8 @@ class _Output:
 
     def write(self, batch: pa.RecordBatch) -> None:
         if self.kept:
-            self._begun().write_batch(batch)
+            write_batches([batch], self._file)
             self._written += batch.nbytes
-
-    def _begun(self) -> pa.RecordBatchStreamWriter:
-        self._stream = self._stream or pa.ipc.new_stream(self._file, self._schema or self._plain)
-        return self._stream
 
     def drop(self) -> None:
         """Keep nothing: the rows exceed what may stay in memory, and every run will stream them again."""
@@ -176,7 +176,6 @@ class _Output:
 
     def close(self) -> None:
         if self.kept:
-            self._begun().close()
             self._file.flush()
 
 
@@ -201,14 +200,16 @@ def too_large() -> Exhausted:
 
 def load(line: Line) -> Mapping[str, Any]:
     """Return the report on the one upload that comes over ``line``."""
-    frame = line.receive()
-    job = frame.head["job"]
-    vault, output = frame.descriptors
+    told = line.receive().head
     line.end_process_with_it()
-    loading = Loading(line, job, vault, output)
+    prepared = Prepared(line, told)
     sandbox.enter(
-        sandbox.Bounds(memory_mib=MEMORY_MIB, cpu_seconds=int(job["cpu_seconds"]), file_mib=int(job["file_mib"]))
+        sandbox.Bounds(memory_mib=MEMORY_MIB, cpu_seconds=int(told["cpu_seconds"]), file_mib=int(told["file_mib"]))
     )
+    made_up_rows(made_up_dataset())  # a copy of a process copies each page that it writes to, and most of them here
+    frame = line.receive()
+    vault, output = frame.descriptors
+    loading = Loading(prepared, frame.head["job"], vault, output)
     return loading.run()
 
 
@@ -228,7 +229,7 @@ def warm_up() -> None:
     """Go the way of rows once, over made-up ones: after the sandbox is entered no file opens."""
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    made_up_table(made_up_dataset())
+    made_up_rows(made_up_dataset())
 
 
 def serve(line: Line) -> None:

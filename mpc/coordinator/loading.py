@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from mpc.coordinator.children import Child
+from mpc.coordinator.children import Child, Preparation
 from mpc.coordinator.line import LineEnded, crashed, refusal_from_child
 from mpc.coordinator.vault import Place, VaultFile
 from mpc.sealing.stream import DataKey
@@ -49,6 +49,13 @@ class LoadLimits:
     seconds: int
 
 
+def preparation(contract: bytes, residency: Residency, limits: LoadLimits) -> Preparation:
+    """Return what a child is told that will load an upload under the contract with these bytes."""
+    return {
+        "contract": contract, "cpu_seconds": limits.seconds, "file_mib": residency.total_bytes // _MIB + 64,
+    }  # fmt: skip
+
+
 @dataclass(eq=False)
 class Rows:
     """Checked rows of one upload: in the memory-backed file ``resident``, or, with None, in the vault alone.
@@ -81,7 +88,6 @@ class Loading:
     def __init__(
         self,
         child: Child,
-        contract: bytes,
         file: VaultFile,
         data_key: DataKey,
         *,
@@ -98,13 +104,10 @@ class Loading:
         self._streamed = pipe is not None
         self._output = os.memfd_create("rows", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING) if pipe is None else pipe
         job = {
-            "contract": contract,
             "header": file.header.to_bytes(),
             "data_key": data_key.raw,
             "streamed": self._streamed,
             "upload_bytes": limits.upload_bytes,
-            "cpu_seconds": limits.seconds,
-            "file_mib": residency.total_bytes // _MIB + 64,
         }
         vault = file.reader()
         try:
@@ -171,8 +174,7 @@ class Loading:
                 len(chunks) == len(content) == _DIGEST_BYTES
             ):
                 if kept and not self._streamed:
-                    self._child.process.wait()  # nobody else may hold it writable when it is sealed
-                    fcntl.fcntl(self._output, fcntl.F_ADD_SEALS, _SEALS)
+                    self._seal()
                     give_back = partial(self._residency.give_back, self._granted)
                     return Rows(chunks, content, count, self._output, self._data_key, give_back)
                 self._give_up()
@@ -182,6 +184,13 @@ class Loading:
             case {"crashed": str(place)}:
                 raise crashed(place)
         raise crashed()
+
+    def _seal(self) -> None:
+        """Let nobody write to the rows any more, also not the child, which may still be ending."""
+        try:
+            fcntl.fcntl(self._output, fcntl.F_ADD_SEALS, _SEALS)
+        except OSError:  # who maps it writable would go on writing
+            raise crashed() from None
 
     def _give_up(self) -> None:
         if self._output >= 0:

@@ -20,7 +20,7 @@ WALL_SECONDS = 20.0
 
 def read_contract(readers: Template, raw: bytes, *, wall_seconds: float = WALL_SECONDS) -> Contract:
     """Return what ``parse_contract`` does; ``Exhausted`` where a child ended before it had read ``raw``."""
-    report = _reported(readers.take(), raw, wall_seconds)
+    report = _reported(readers.take({"read": raw}), wall_seconds)
     match report:
         case {"read": True}:
             return parse_contract(raw)
@@ -29,12 +29,11 @@ def read_contract(readers: Template, raw: bytes, *, wall_seconds: float = WALL_S
     raise _too_costly()
 
 
-def _reported(child: Child, raw: bytes, wall_seconds: float) -> Mapping[str, Any]:
+def _reported(child: Child, wall_seconds: float) -> Mapping[str, Any]:
     clock = threading.Timer(wall_seconds, child.process.kill)
     clock.daemon = True
     clock.start()
     try:
-        child.line.send({"contract": raw})
         return child.line.receive().head
     except LineEnded:
         raise _too_costly() from None

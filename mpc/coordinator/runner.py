@@ -4,13 +4,14 @@ It holds the rows of all owners of its inputs and no key. Tables that are reside
 it maps and does not copy; the others it asks for pass by pass, and each pass comes down a pipe from a loader of its
 own.
 
-    in   {"job"} with a descriptor for each resident table
+    in   {"contract", "computation"}, and {"job"} with a descriptor for each resident table
     out  {"pass": table} answered by {"pass"} with a descriptor; at the end {"answer"} with a body, or {"failed": code}
 
-    in   {"contract"}
+    in   {"read"}
     out  {"read"}, or {"refused"}
 """
 
+import io
 import mmap
 import os
 import threading
@@ -23,43 +24,42 @@ from mpc.canonical import parse_json
 from mpc.contract.document import read_question
 from mpc.contract.terms import Contract
 from mpc.coordinator import reader, sandbox
-from mpc.coordinator.line import Frame, Line, LineEnded
-from mpc.coordinator.warmth import made_up_dataset, made_up_table
-from mpc.engines import answer, make_ready, run_sql, run_statistics
+from mpc.coordinator.line import DESCRIPTORS_MAX, Line, LineEnded
+from mpc.coordinator.warmth import made_up_dataset, made_up_rows
+from mpc.engines import PlannedSql, make_ready, planned, run_statistics
 from mpc.errors import Exhausted, Malformed, Refusal
 from mpc.questions.sql import check_sql
 from mpc.questions.statistics import check_statistics
 from mpc.questions.terms import StatisticsQuestion
 from mpc.results import to_bytes
 from mpc.table.batches import Table, loaded_table
+from mpc.table.packing import read_batches, read_pipe
 
 _WARM_SQL = "SELECT category, count(*) AS n, avg(float) AS mean FROM made_up GROUP BY category"
 _WARM_SUMMARY: dict[str, tuple[str, ...]] = {"columns": ("float",), "by": ("category",)}
 
+_DESCRIPTORS = 64
 OVERHEAD_MIB = 256
 """Private memory beside what the engine may use: its threads' stacks, Arrow's and Python's own."""
 
 
-def run(line: Line, frame: Frame) -> tuple[Mapping[str, Any], bytes]:
-    """Return the head and body that report on the one run of ``frame``, which came over ``line``."""
-    job = frame.head["job"]
+def run(line: Line, asked: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
+    """Return the head and body that report on the one run of the computation in ``asked``, told over ``line``."""
     # The coordinator checked the contract whole before it took it up; the engines check the question of this run again.
-    contract = parse_json(Contract, job["contract"], what="the contract")
-    _read_beforehand(contract, job["computation"])
-    pa.set_cpu_count(int(job["threads"]))
+    contract = parse_json(Contract, asked["contract"], what="the contract")
+    _read_beforehand(contract, asked["computation"])
+    threads, memory_mib = int(asked["threads"]), int(asked["memory_mib"])
+    pa.set_cpu_count(threads)
     sandbox.enter(
         sandbox.Bounds(
-            memory_mib=int(job["memory_mib"]) + OVERHEAD_MIB, cpu_seconds=int(job["cpu_seconds"]), file_mib=0
+            memory_mib=memory_mib + OVERHEAD_MIB, cpu_seconds=int(asked["cpu_seconds"]), file_mib=0,
+            descriptors=DESCRIPTORS_MAX + _DESCRIPTORS,
         )
-    )
-    result = answer(
-        contract,
-        job["computation"],
-        job["parameters"],
-        _tables(line, contract, job["tables"], frame.descriptors),
-        memory_bytes=int(job["memory_mib"]) << 20,
-        threads=int(job["threads"]),
-    )
+    )  # fmt: skip
+    answer = planned(contract, asked["computation"], memory_bytes=memory_mib << 20, threads=threads)
+    frame = line.receive()
+    job = frame.head["job"]
+    result = answer(_tables(line, contract, job["tables"], frame.descriptors), job["parameters"])
     return {"answer": True}, to_bytes(result)
 
 
@@ -86,14 +86,13 @@ def _tables(
     return tables
 
 
-def _mapped(descriptor: int) -> pa.Table:
-    """Return the table in a memory-backed file, read where it lies."""
+def _mapped(descriptor: int) -> Iterator[pa.RecordBatch]:
+    """Yield the packed batches in a memory-backed file, read where they lie."""
     # Private, as kernels before 6.7 map a write-sealed file in no other way; unwritable, so it counts as no memory.
     # Its length is asked of the descriptor itself, as stat works on paths and is refused here.
     size = os.lseek(descriptor, 0, os.SEEK_END)
-    region = mmap.mmap(descriptor, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
-    with pa.ipc.open_stream(pa.py_buffer(region)) as stream:
-        return stream.read_all()
+    if size:  # no rows at all are no batch
+        yield from read_batches(memoryview(mmap.mmap(descriptor, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)))
 
 
 _ASKING = threading.Lock()  # an engine opens its tables from threads of its own, and one line answers
@@ -115,14 +114,14 @@ class _Passes:
                 "run.pass", "a table could not be streamed again", why="its loader did not start",
                 remedy="ask for the run again",
             )  # fmt: skip
-        with os.fdopen(frame.descriptors[0], "rb", buffering=1 << 20) as pipe, pa.ipc.open_stream(pipe) as stream:
-            yield from stream
+        with io.BufferedReader(io.FileIO(frame.descriptors[0]), 1 << 20) as pipe:
+            yield from read_pipe(pipe)
 
 
-def reported(line: Line, frame: Frame) -> tuple[Mapping[str, Any], bytes]:
+def reported(line: Line, asked: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
     """Return the report of ``run``, or the class of its failure; the engine's own text ends here."""
     try:
-        return run(line, frame)
+        return run(line, asked)
     except Refusal as refusal:
         return {"failed": refusal.code}, b""
     except MemoryError:  # also pyarrow's own, which is one
@@ -135,10 +134,9 @@ def reported(line: Line, frame: Frame) -> tuple[Mapping[str, Any], bytes]:
 
 def serve(line: Line) -> None:
     """Do the one run that comes over ``line``, or read the one contract, and report."""
-    frame = line.receive()
+    asked = line.receive().head
     line.end_process_with_it()
-    contract = frame.head.get("contract")
-    head, body = reported(line, frame) if contract is None else (reader.reported(contract), b"")
+    head, body = (reader.reported(asked["read"]), b"") if "read" in asked else reported(line, asked)
     line.send(head, body=body)
 
 
@@ -146,10 +144,10 @@ def warm_up() -> None:
     """Read a contract, and answer one question of each kind over made-up rows: in the sandbox no file opens."""
     reader.warm_up()
     dataset = made_up_dataset()
-    tables = {dataset.name: (loaded_table(dataset, "nobody", made_up_table(dataset)),)}
+    tables = {dataset.name: (loaded_table(dataset, "nobody", made_up_rows(dataset)),)}
     datasets = {dataset.name: dataset}
     sql = check_sql("warm", _WARM_SQL, (), datasets)
-    to_bytes(run_sql(sql, tables, {}, memory_bytes=256 << 20, threads=1))
+    to_bytes(PlannedSql(sql, memory_bytes=256 << 20, threads=1).answer(tables, {}))
     method = StatisticsQuestion(kind="statistics", method="summary", dataset=dataset.name, arguments=_WARM_SUMMARY)
     to_bytes(run_statistics(check_statistics("warm", method, datasets), tables))
     make_ready()

@@ -5,10 +5,12 @@ an answer or failed: failures are outputs, and they spend their run.
 """
 
 import base64
+import contextlib
 import queue
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from mpc.canonical import parse_json, sha256
 from mpc.contract.consent import Agreement
@@ -16,9 +18,9 @@ from mpc.contract.document import strictest
 from mpc.contract.statements import Permit, RunRequest
 from mpc.contract.terms import Computation
 from mpc.coordinator.authentication import require_party
-from mpc.coordinator.children import Template
+from mpc.coordinator.children import Preparation, Template
 from mpc.coordinator.ending import Ending
-from mpc.coordinator.execution import Execution, RunFailed, RunOrder
+from mpc.coordinator.execution import Execution, RunFailed, RunOrder, preparation
 from mpc.coordinator.intake import Intake
 from mpc.coordinator.journal import Journal, hypothetical
 from mpc.coordinator.shares import Shares
@@ -73,14 +75,14 @@ class Runs:
         self._stopped: set[int] = set()
         self._attestations: dict[int, Attestation] = {}
         self._vouched: dict[int, tuple[str, ...]] = {}
-        self._permitted: queue.Queue[int | None] = queue.Queue()
+        self._steps: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._current: Execution | None = None
         self._thread = threading.Thread(target=self._run_all, name="runs", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """End the run at hand and take no further one."""
-        self._permitted.put(None)
+        self._steps.put(None)
         current = self._current
         if current is not None:
             current.abandon()
@@ -104,6 +106,7 @@ class Runs:
                 requester=party, uploads=session.pinned_for(computation.name), envelope=sha256(envelope).hex(),
             )  # fmt: skip
             self._journal.append(leaf, statements=(envelope,))
+        self._steps.put(partial(self._prepare, computation))
         return leaf.run
 
     def permit(self, party: str, envelope: bytes) -> None:
@@ -122,7 +125,7 @@ class Runs:
             )
             self._journal.append(leaf, statements=(envelope,))
             if self._run(permit.run).stage == "permitted":
-                self._permitted.put(permit.run)
+                self._steps.put(partial(self._run_to_its_end, permit.run))
 
     def _check_permit(self, permit: Permit) -> None:
         run = self._run(permit.run)
@@ -222,18 +225,29 @@ class Runs:
     # Running
 
     def _run_all(self) -> None:
-        while (number := self._permitted.get()) is not None:
-            run = self._run(number)
-            try:
-                self._finish(run, *self._answer(run))
-            except Refusal as refusal:
-                # Nothing could be put down (a full disk): the run has not ended, and a restart asks for permits again.
-                # Or a party left meanwhile: then the run ends with the instance, and nothing of it is handed out.
-                # It is not called failed: that is an end, which stands in the log and has a receipt.
-                self._codes[number] = refusal.code
-                self._stopped.add(number)
-            self._ended(number, self._codes.get(number, ""))
-            self._journal.touch()
+        while (step := self._steps.get()) is not None:
+            step()
+
+    def _prepare(self, computation: Computation) -> None:
+        """Have a child read the question of a run that was asked for, while its permits are awaited."""
+        with contextlib.suppress(Refusal):  # a machine without a process for it says so when the run begins
+            self._runners.make_ready(self._preparation(computation))
+
+    def _preparation(self, computation: Computation) -> Preparation:
+        return preparation(self._agreement.raw, computation.name, self._contract.limits)
+
+    def _run_to_its_end(self, number: int) -> None:
+        run = self._run(number)
+        try:
+            self._finish(run, *self._answer(run))
+        except Refusal as refusal:
+            # Nothing could be put down (a full disk): the run has not ended, and a restart asks for permits again.
+            # Or a party left meanwhile: then the run ends with the instance, and nothing of it is handed out.
+            # It is not called failed: that is an end, which stands in the log and has a receipt.
+            self._codes[number] = refusal.code
+            self._stopped.add(number)
+        self._ended(number, self._codes.get(number, ""))
+        self._journal.touch()
 
     def _answer(self, run: Run) -> tuple[Release, bytes | None]:
         """Return the release, and the name of the question that it answers unless the run failed."""
@@ -245,9 +259,10 @@ class Runs:
         if known is not None:
             release = Release.from_bytes(known)
             return release.named(computation.name) if computation.question.kind == "sql" else release, question
-        order = RunOrder(self._agreement.raw, computation.name, run.parameters, inputs, self._contract.limits)
+        order = RunOrder(run.parameters, inputs, self._contract.limits.run_seconds)
         try:
-            self._current = Execution(self._runners.take(), order, self._intake.stream)
+            child = self._runners.take(self._preparation(computation))
+            self._current = Execution(child, order, self._intake.stream)
             return control(self._current.result(), self._rules), question
         except RunFailed as failure:
             self._codes[run.number] = failure.code

@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
-from mpc.allocation import keep_freed_blocks
+from mpc.allocation import exempt_from_collection, keep_freed_blocks
 from mpc.coordinator.line import Line, LineEnded
 
 
@@ -42,6 +42,7 @@ def main() -> None:
     asked = Line(socket.socket(fileno=int(sys.argv[2])))
     keep_freed_blocks()
     kind.warm_up()
+    exempt_from_collection()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries children; whoever holds the pidfd sees the end
     while True:
         try:

@@ -11,6 +11,7 @@ import numpy.ma  # noqa: F401 - pyarrow asks for it by name, late
 import pyarrow as pa
 
 from mpc.table.batches import BatchChecker, arrow_schema
+from mpc.table.packing import Packer, check_form, decoded_bytes, read_batches, unpacked, with_codes, write_batches
 from mpc.table.schema import Dataset
 
 _VALUES: dict[str, list[Any]] = {
@@ -56,17 +57,17 @@ def made_up_dataset() -> Dataset:
     )  # fmt: skip
 
 
-def made_up_table(dataset: Dataset) -> pa.Table:
-    """Return two rows of it that have gone through IPC and all checks, in no order, so that order is looked at too."""
+def made_up_rows(dataset: Dataset) -> list[pa.RecordBatch]:
+    """Return two rows of it, packed, that have gone the whole way; in no order, so that order is looked at too."""
     schema = arrow_schema(dataset)
     batch = pa.record_batch([pa.array(_VALUES[field.name], field.type) for field in schema], schema=schema)
     sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, schema) as stream:
-        stream.write_batch(batch)
-    with pa.ipc.open_stream(pa.py_buffer(sink.getvalue())) as opened:
-        read = opened.read_all()
+    write_batches([Packer().pack(batch)], sink)
+    read = list(read_batches(memoryview(sink.getvalue())))
     checker = BatchChecker(dataset)
-    for each in read.to_batches():
-        checker.check(each)
+    for each in read:
+        check_form(each, schema)
+        checker.check(unpacked(each, with_codes(schema, [each])))
+        decoded_bytes(each)
     checker.finish()
     return read

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from mpc.canonical import canonical_cbor, sha256
 from mpc.errors import Exhausted, Forbidden, Malformed
-from mpc.table.packing import decoded, is_coded, is_same_but_for_codes
+from mpc.table.packing import check_form, decoded, is_coded, is_same_but_for_codes, unpacked, with_codes
 from mpc.table.schema import Column, Dataset
 
 KEPT_WHILE_ORDERED = 1 << 20
@@ -109,6 +109,19 @@ class BatchChecker:
 def well_formed(batch: pa.RecordBatch, schema: pa.Schema) -> None:
     """Raise ``Malformed`` unless ``batch`` has ``schema``, texts or their codes, and a layout that is safe to read."""
     _require_schema(batch.schema, schema)
+    _require_layout(batch)
+
+
+def packed_well(batch: pa.RecordBatch, schema: pa.Schema) -> None:
+    """Raise ``Malformed`` unless ``batch`` is what is packed of rows of ``schema``, and its layout is safe to read."""
+    try:
+        check_form(batch, schema)
+    except pa.ArrowInvalid:
+        raise _broken_layout() from None
+    _require_layout(batch)
+
+
+def _require_layout(batch: pa.RecordBatch) -> None:
     try:
         batch.validate()
         for column in batch.columns:
@@ -311,46 +324,61 @@ def _broken(column: str, rule: str, why: str) -> Forbidden:
 class Table:
     """The rows of one owner in one dataset, of the dataset's schema and safe to read; made by ``loaded_table``.
 
-    ``batches`` may be asked for again for every pass. ``resident`` is the whole table when it is in memory, with texts
-    as codes where they came so; None when each pass streams it anew.
+    ``batches`` may be asked for again for every pass. ``resident`` are all of them, packed, when they are in memory;
+    None when each pass streams them anew.
     """
 
     dataset: str
     owner: str
     schema: pa.Schema
-    resident: pa.Table | None
+    resident: tuple[pa.RecordBatch, ...] | None
     _source: Callable[[], Iterable[pa.RecordBatch]]
 
     def batches(self, names: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield every batch, in all columns or those of ``names``, each held against the schema before."""
-        wanted = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
-        for batch in self._checked():
-            columns = [decoded(batch.column(name)) for name in wanted.names]
-            yield pa.record_batch(columns, schema=wanted) if columns else batch.select([])
+        """Yield every batch, in all columns or those of ``names``."""
+        return self._read(self._schema_of(self.schema.names if names is None else names))
+
+    def reader(self, names: Sequence[str]) -> pa.RecordBatchReader:
+        """Return what reads the columns of ``names`` once; texts are codes where all batches have codes for them."""
+        schema = self._schema_of(names)
+        kept = schema if self.resident is None else with_codes(schema, self.resident)
+        return pa.RecordBatchReader.from_batches(kept, self._read(kept))
+
+    def whole(self) -> pa.Table:
+        """Return all rows at once."""
+        return pa.Table.from_batches(self.batches(), self.schema)
+
+    def _schema_of(self, names: Sequence[str]) -> pa.Schema:
+        return pa.schema([self.schema.field(name) for name in names])
+
+    def _read(self, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
+        return (unpacked(batch, wanted) for batch in self._checked())
 
     def _checked(self) -> Iterator[pa.RecordBatch]:
         if self.resident is not None:
-            yield from self.resident.to_batches()
+            yield from self.resident
             return
         for batch in self._source():
-            well_formed(batch, self.schema)
+            packed_well(batch, self.schema)
             yield batch
 
 
-def loaded_table(dataset: Dataset, owner: str, source: pa.Table | Callable[[], Iterable[pa.RecordBatch]]) -> Table:
+def loaded_table(
+    dataset: Dataset, owner: str, source: Iterable[pa.RecordBatch] | Callable[[], Iterable[pa.RecordBatch]]
+) -> Table:
     """Return the proof that rows are of ``dataset`` and safe to read, or raise ``Malformed``.
 
-    ``source`` is the whole table, or what opens its batches anew for a pass. Layout and schema are checked here
-    again, as a loader child may have been taken over by the rows that it opened. The rules on values are not: by
-    breaking them an owner gains nothing that it could not as well upload.
+    ``source`` are all batches, or what opens them anew for a pass; either way packed, or as they were before. Layout
+    and schema are checked here again, as a loader child may have been taken over by the rows that it opened. The rules
+    on values are not: by breaking them an owner gains nothing that it could not as well upload.
     """
     schema = arrow_schema(dataset)
-    if not isinstance(source, pa.Table):
+    if callable(source):
         return Table(dataset.name, owner, schema, None, source)
-    for batch in source.to_batches():
-        well_formed(batch, schema)
-    _require_schema(source.schema, schema)
-    return Table(dataset.name, owner, schema, source, source.to_batches)
+    resident = tuple(source)
+    for batch in resident:
+        packed_well(batch, schema)
+    return Table(dataset.name, owner, schema, resident, lambda: resident)
 
 
 def checked_table(dataset: Dataset, owner: str, batches: Iterable[pa.RecordBatch]) -> Table:
@@ -358,4 +386,4 @@ def checked_table(dataset: Dataset, owner: str, batches: Iterable[pa.RecordBatch
     checker = BatchChecker(dataset)
     kept = [checker.check(batch) for batch in batches]
     checker.finish()
-    return loaded_table(dataset, owner, pa.Table.from_batches(kept, arrow_schema(dataset)))
+    return loaded_table(dataset, owner, kept)

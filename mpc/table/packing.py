@@ -4,15 +4,17 @@
     text, category             dictionary<uint8, utf8>, where the batch has at most 256 texts
     all others                 as they are; so are these, where no smaller form holds them
 
-Everything that an upload costs is counted in bytes: hashing, encryption, copies, the network and the disk. Texts stay
-codes until they are read, as an engine that groups by them is faster so; ``decoded`` returns them. What a batch has
-decoded is told by ``decoded_bytes`` before anything is decoded, as few codes may stand for much text.
+Everything that an upload costs is counted in bytes: hashing, encryption, copies, the network, the disk and the memory
+that rows are kept in. So they stay packed until they are read, column by column, and texts stay codes for an engine
+that groups by them. What a batch has decoded is told by ``decoded_bytes`` before anything is decoded, as few codes may
+stand for much text.
 """
 
+import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +29,6 @@ _BASE: Final = b"base"
 _DECIMAL = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 _CODED: Final = pa.dictionary(pa.uint8(), pa.utf8())
 Numbers = npt.NDArray[np.integer[Any]]
-HELD_TEXT: Final = pa.dictionary(pa.int32(), pa.utf8())
-"""Texts as codes where they are kept: a batch with more texts than the one before it finds room as well."""
 
 
 @dataclass(frozen=True)
@@ -83,39 +83,66 @@ class Packer:
         return pa.DictionaryArray.from_arrays(codes.indices.cast(pa.uint8()), codes.dictionary)
 
 
-def write_batches(batches: Iterable[pa.RecordBatch], room: memoryview) -> int:
-    """Write packed batches into ``room``, each as one Arrow IPC stream, and return their length."""
-    sink = pa.FixedSizeBufferWriter(pa.py_buffer(room))
+def write_batches(batches: Iterable[pa.RecordBatch], sink: pa.NativeFile | IO[bytes]) -> None:
+    """Write packed batches to ``sink``, each as one Arrow IPC stream."""
     for batch in batches:
         with pa.ipc.new_stream(sink, batch.schema) as stream:
             stream.write_batch(batch)
-    return int(sink.tell())
 
 
 def read_batches(content: memoryview) -> Iterator[pa.RecordBatch]:
     """Yield the packed batch of each stream in ``content``, unchecked; ``ValueError`` where one holds none, or more."""
     source = pa.BufferReader(content)
     while source.tell() < len(content):
-        with pa.ipc.open_stream(source) as stream:
-            (batch,) = stream
-        yield batch
+        yield _read_batch(source)
 
 
-def unpacked(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return what was ``packed`` of rows of ``schema``, with texts in codes where they were; their layout is unchecked.
+def read_pipe(pipe: "io.BufferedReader[Any]") -> Iterator[pa.RecordBatch]:
+    """Yield the packed batch of each stream that comes down ``pipe``, as ``read_batches`` does."""
+    while pipe.peek(1):
+        yield _read_batch(pipe)
 
-    Raises ``Malformed``, or ``pa.ArrowInvalid``, for any other form. Its values are not looked at.
+
+def _read_batch(source: "pa.NativeFile | io.BufferedReader[Any]") -> pa.RecordBatch:
+    with pa.ipc.open_stream(source) as stream:
+        (batch,) = stream
+    return batch
+
+
+def check_form(batch: pa.RecordBatch, schema: pa.Schema) -> None:
+    """Raise ``Malformed``, or ``pa.ArrowInvalid``, unless ``batch`` is what is packed of rows of ``schema``.
+
+    Its values are not looked at; of a narrow column there is none that is not right.
     """
     if batch.schema.names != schema.names or batch.schema.metadata is not None:
         raise _other_form("names", "its columns are not the dataset's")
     batch.validate()
-    columns, fields = [], []
-    for sent, wanted, column in zip(batch.schema, schema, batch.columns, strict=True):
+    for sent, wanted in zip(batch.schema, schema, strict=True):
         if sent.nullable != wanted.nullable:
             raise _other_form(wanted.name, "its nullability is not the dataset's")
-        columns.append(_unpacked(sent, wanted, column))
-        fields.append(wanted.with_type(columns[-1].type))
-    return pa.record_batch(columns, schema=pa.schema(fields))
+        if (whole := _narrow(sent, wanted)) is not None:
+            _base(sent, whole)
+        elif sent.metadata is not None:
+            raise _other_form(wanted.name, "a field has a note that it should not have")
+        elif not is_same_but_for_codes(sent, wanted):
+            raise _other_form(wanted.name, "its type is not the dataset's")
+
+
+def unpacked(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the columns of a packed batch, whose form was checked, that ``schema`` names, as they were.
+
+    Texts stay codes where ``schema`` says codes.
+    """
+    columns = [_unpacked(batch.schema.field(wanted.name), wanted, batch.column(wanted.name)) for wanted in schema]
+    return pa.record_batch(columns, schema=schema) if columns else batch.select([])
+
+
+def with_codes(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Schema:
+    """Return ``schema`` with codes for the texts that are codes in each of ``batches``."""
+    kept = {field.name for field in schema if pa.types.is_string(field.type)}
+    for batch in batches:
+        kept -= {field.name for field in batch.schema if not is_coded(field.type)}
+    return pa.schema([field.with_type(_CODED) if field.name in kept else field for field in schema])
 
 
 def is_coded(kind: pa.DataType) -> bool:
@@ -125,7 +152,7 @@ def is_coded(kind: pa.DataType) -> bool:
 
 def is_same_but_for_codes(found: pa.Field, field: pa.Field) -> bool:
     """Tell whether ``found`` is ``field``, or the same with codes for texts."""
-    coded = pa.types.is_string(field.type) and found.type in {_CODED, HELD_TEXT}
+    coded = pa.types.is_string(field.type) and found.type == _CODED
     return bool(found.equals(field.with_type(found.type) if coded else field))
 
 
@@ -139,21 +166,15 @@ def decoded_bytes(batch: pa.RecordBatch) -> int:
     return sum(_coded_bytes(column) if is_coded(column.type) else column.nbytes for column in batch.columns)
 
 
-def held(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return checked rows in ``schema``, whose texts are ``HELD_TEXT`` or themselves, whichever they came in."""
-    columns = [_held(column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
-    return pa.record_batch(columns, schema=schema)
-
-
-def held_schema(batch: pa.RecordBatch) -> pa.Schema:
-    """Return the schema to keep a whole upload in that begins with ``batch``: texts as codes where it has them so."""
-    return pa.schema([field.with_type(HELD_TEXT) if is_coded(field.type) else field for field in batch.schema])
-
-
 def _whole(kind: pa.DataType) -> _Whole | None:
     if pa.types.is_int64(kind) or pa.types.is_timestamp(kind):
         return _INT64
     return _INT32 if pa.types.is_date32(kind) else None
+
+
+def _narrow(sent: pa.Field, wanted: pa.Field) -> _Whole | None:
+    """Return what the numbers of the column ``sent`` are once their base is added, or None where none is."""
+    return _whole(wanted.type) if sent.type in _WIDTHS else None
 
 
 def _narrowed(field: pa.Field, column: pa.Array, whole: _Whole) -> tuple[pa.Field, pa.Array]:
@@ -179,15 +200,10 @@ def _with_nulls(values: Numbers, like: pa.Array) -> pa.Array:
 
 
 def _unpacked(sent: pa.Field, wanted: pa.Field, column: pa.Array) -> pa.Array:
-    whole = _whole(wanted.type)
-    if whole is not None and sent.type in _WIDTHS:
+    if (whole := _narrow(sent, wanted)) is not None:
         numbers = np.add(_values(column, 0), _base(sent, whole), dtype=whole.storage.to_pandas_dtype())
         return _with_nulls(numbers, column).view(wanted.type)
-    if sent.metadata is not None:
-        raise _other_form(wanted.name, "a field has a note that it should not have")
-    if not (sent.type.equals(wanted.type) or (pa.types.is_string(wanted.type) and sent.type.equals(_CODED))):
-        raise _other_form(wanted.name, "its type is not the dataset's")
-    return column
+    return column if is_coded(wanted.type) else decoded(column)
 
 
 def _base(sent: pa.Field, whole: _Whole) -> int:
@@ -204,20 +220,6 @@ def _base(sent: pa.Field, whole: _Whole) -> int:
 def _coded_bytes(column: pa.DictionaryArray) -> int:
     lengths = pc.binary_length(column.dictionary).take(column.indices)
     return 4 * len(column) + int(pc.sum(lengths, min_count=0).as_py())
-
-
-def _held(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    if not is_coded(kind):
-        return decoded(column)
-    if is_coded(column.type):
-        return pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), _copied(column.dictionary))
-    places = pa.array(np.arange(len(column), dtype=np.int32), mask=np.asarray(column.is_null()))
-    return pa.DictionaryArray.from_arrays(places, pc.fill_null(_copied(column), ""))
-
-
-def _copied(texts: pa.Array) -> pa.Array:
-    # A writer compares texts with those of the batch before, whose memory may be in use for something else by then.
-    return texts.take(pa.array(np.arange(len(texts))))
 
 
 def _other_form(name: str, why: str) -> Malformed:

@@ -12,8 +12,7 @@ from mpc.coordinator.line import Line, LineEnded
 def test_a_child_that_crashes_tells_where_and_nothing_else() -> None:
     template = Template("loader")
     try:
-        child = template.take()
-        child.line.send({"nonsense": "17, 4711"})
+        child = template.take({"nonsense": "17, 4711"})
         (told,) = child.line.receive().head.values()
         child.kill()
     finally:

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -291,3 +292,20 @@ def test_a_countersignature_on_another_log_is_refused(busy: tuple[Room, dict[int
         member.at.countersign(sign_checkpoint(lie(own), member.signing))
     with pytest.raises(Refusal):  # nor is one that somebody else signed
         member.at.countersign(sign_checkpoint(own, room.members["north"].signing))
+
+
+def test_a_child_reads_the_question_while_permits_are_awaited(tmp_path: Path) -> None:
+    with room_in(tmp_path) as room:
+        room.to_loaded()
+        run = room.request()
+        assert room.instance is not None
+        runners = room.instance._runners
+        end = time.monotonic() + 20
+        while not runners._ready and time.monotonic() < end:
+            time.sleep(0.02)
+        (_, child), *others = runners._ready
+        assert not others
+        for name in ("north", "south"):
+            room.permit(name, run)
+        assert room.wait_for_run(run) == "released"
+        child.process.wait()  # it is the one that ran: nobody else would have ended it

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from mpc.disclosure import Release, control
-from mpc.engines.sql import run_sql
 from mpc.table.schema import Dataset
-from tests.sql_questions import check, people, table
+from tests.sql_questions import check, people, run_sql, table
 
 Make = Callable[..., Any]
 

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpc.engines.sql import run_sql
 from mpc.questions.sql import CheckedSql
 from mpc.results import Largest, RawTable
 from mpc.table.schema import Dataset
-from tests.sql_questions import check, events, people, table
+from tests.sql_questions import check, events, people, run_sql, table
 
 Row = Mapping[str, Any]
 Joined = Mapping[str, Row | None]

@@ -9,7 +9,6 @@ import pytest
 
 from mpc.contract.terms import Computation, Contract
 from mpc.engines import answer
-from mpc.engines.sql import run_sql
 from mpc.engines.sql.confirm import confirm_question, confirm_statement
 from mpc.engines.sql.database import Database
 from mpc.engines.sql.rewrite import rewritten
@@ -18,7 +17,7 @@ from mpc.questions.terms import SqlQuestion
 from mpc.results import RawTable, from_bytes, to_bytes
 from mpc.table.batches import Table, arrow_schema, loaded_table
 from mpc.table.schema import Dataset
-from tests.sql_questions import ALLOWED, DATASETS, PARAMETERS, check, events, people, table, wards
+from tests.sql_questions import ALLOWED, DATASETS, PARAMETERS, check, events, people, run_sql, table, wards
 
 Rows = Sequence[Mapping[str, Any]]
 MEMORY = 1 << 30
@@ -219,11 +218,11 @@ def test_an_error_of_the_engine_leaves_no_word_behind() -> None:
 def test_too_little_memory_is_one_refusal() -> None:
     many = loaded_table(
         DATASETS["events"], "a",
-        pa.table(
+        [pa.record_batch(
             [pa.array([f"person-{i}" * 4 for i in range(400_000)]), pa.nulls(400_000, pa.utf8()),
              pa.nulls(400_000, pa.timestamp("us", "UTC")), pa.nulls(400_000, pa.float64())],
             schema=arrow_schema(DATASETS["events"]),
-        ),
+        )],
     )  # fmt: skip
     tables = {"events": (many, table(DATASETS["events"], "b", []))}
     with pytest.raises(Exhausted) as refused:
@@ -267,7 +266,7 @@ def test_the_second_parser_refuses_by_itself_what_the_first_should_have(text: st
 
 
 def test_the_statement_that_runs_reads_nothing_but_its_scans() -> None:
-    statement = rewritten(check("select city, count(*) n from people group by city"), {"people": ["a", "b"]})
+    statement = rewritten(check("select city, count(*) n from people group by city"))
     names = {scan.name for scan in statement.scans} | statement.names
     with Database(memory_bytes=MEMORY, threads=1) as database:
         confirm_statement(database.serialised, statement.text, names)
@@ -293,7 +292,7 @@ def _streamed(terms: Dataset, owner: str, rows: Rows, opened: list[str]) -> Tabl
     def source() -> Iterator[pa.RecordBatch]:
         opened.append(owner)
         assert whole.resident is not None
-        yield from whole.resident.to_batches(max_chunksize=7)
+        yield from whole.resident
 
     return loaded_table(terms, owner, source)
 
@@ -316,9 +315,7 @@ def test_a_refusal_in_the_middle_of_a_stream_is_that_refusal() -> None:
     terms = DATASETS["people"]
 
     def broken() -> Iterator[pa.RecordBatch]:
-        whole = table(terms, "a", persons(3)).resident
-        assert whole is not None
-        yield from whole.to_batches()
+        yield from table(terms, "a", persons(3)).batches()
         raise Untrusted("stream.chunk", "a chunk does not open", why="it was changed", remedy="send it again")
 
     tables = {"people": (loaded_table(terms, "a", broken), table(terms, "b", []))}

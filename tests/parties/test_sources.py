@@ -44,7 +44,7 @@ def settings(path: Path, columns: dict[str, Any] | None = None, **changes: Any) 
 
 
 def rows(data: Dataset, place: DatasetSettings) -> list[dict[str, Any]]:
-    return checked_table(data, "north", batches(data, place)).resident.to_pylist()
+    return checked_table(data, "north", batches(data, place)).whole().to_pylist()
 
 
 def csv(tmp_path: Path, text: str) -> Path:

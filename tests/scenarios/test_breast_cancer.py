@@ -63,12 +63,12 @@ def test_the_files_are_the_two_published_cohorts() -> None:
 
 
 def test_both_hospitals_map_to_the_same_columns(tables: dict[str, tuple[Table, ...]]) -> None:
-    sizes = {table.owner: table.resident.num_rows for table in tables["patients"] if table.resident is not None}
+    sizes = {table.owner: table.whole().num_rows for table in tables["patients"]}
     assert sizes == {"gbsg": 686, "rotterdam": 2982}
 
 
 def test_recurrence_free_survival_in_rotterdam_is_the_conservative_one(tables: dict[str, tuple[Table, ...]]) -> None:
-    (table,) = (table.resident for table in tables["patients"] if table.owner == "rotterdam")
+    (table,) = (table.whole() for table in tables["patients"] if table.owner == "rotterdam")
     assert table is not None
     derived = {row["pid"]: (row["rfs_days"], row["rfs_event"]) for row in table.to_pylist()}
     unsure = 0
@@ -136,12 +136,7 @@ def test_a_summary_withholds_grade_one_and_nothing_else(
 
 
 def test_the_joint_model_of_both_cohorts_is_that_of_r(contract: Contract, tables: dict[str, tuple[Table, ...]]) -> None:
-    people = [
-        {**row, "owner": table.owner}
-        for table in tables["patients"]
-        if table.resident is not None
-        for row in table.resident.to_pylist()
-    ]
+    people = [{**row, "owner": table.owner} for table in tables["patients"] for row in table.whole().to_pylist()]
     expected = r(
         """
         d$grade <- factor(d$grade)

@@ -46,7 +46,7 @@ def measured(
         ]  # fmt: skip
         arrays = [pa.array(each, field.type) for each, field in zip(cells, schema, strict=True)]
         batch = pa.record_batch(arrays, schema=schema)
-        tables.append(loaded_table(dataset, owner, pa.Table.from_batches([batch.slice(0, 11), batch.slice(11)])))
+        tables.append(loaded_table(dataset, owner, [batch.slice(0, 11), batch.slice(11)]))
     question = StatisticsQuestion(kind="statistics", method=method, dataset="patients", arguments=arguments)
     checked = check_statistics("asked", question, {"patients": dataset})
     return run_statistics(checked, {"patients": tuple(tables)})

@@ -162,7 +162,7 @@ def test_offsets_out_of_range_refuse_before_anything_reads_them() -> None:
     with pytest.raises(Malformed, match=r"table\.layout"):
         BatchChecker(terms).check(rows)
     with pytest.raises(Malformed, match=r"table\.layout"):
-        loaded_table(terms, "north", pa.Table.from_batches([rows]))
+        loaded_table(terms, "north", [rows])
     with pytest.raises(Malformed, match=r"table\.layout"):
         list(loaded_table(terms, "north", lambda: [rows]).batches())
 
@@ -327,7 +327,7 @@ def test_a_streamed_table_opens_its_batches_anew_for_every_pass() -> None:
 def test_a_checked_table_has_been_through_the_whole_check() -> None:
     terms = dataset(column("age", "integer", minimum="0"), rows="one")
     table = checked_table(terms, "north", [batch(terms, age=[1, 2])])
-    assert table.resident.num_rows == 2
+    assert table.whole().num_rows == 2
     with pytest.raises(Refusal):
         checked_table(terms, "north", [batch(terms, age=[-1])])
     with pytest.raises(Refusal):

@@ -126,5 +126,5 @@ def _as_tables(view: Dataset, columns: Mapping[str, pa.ChunkedArray], side: Side
     for place, name in enumerate(side.owners):
         own = whole if len(side.owners) == 1 else whole.filter(pa.array(owner == place))
         batches = own.to_batches(max_chunksize=_BATCH_ROWS)
-        found.append(loaded_table(view, name, pa.Table.from_batches(batches, schema)))
+        found.append(loaded_table(view, name, batches))
     return tuple(found)

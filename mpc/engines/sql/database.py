@@ -4,7 +4,7 @@ Its error texts quote values (``Could not convert string 'P0' to INT32``), so no
 wrong is one of three refusals, which hold no text of the engine, not even as the exception's context.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Self
 
 import duckdb
@@ -60,21 +60,18 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def register(self, name: str, table: Table) -> None:
-        """Make ``table`` readable, once, as the relation ``name``."""
-        if table.resident is not None:
-            self._connection.register(name, table.resident)
-            return
-        reader = pa.RecordBatchReader.from_batches(table.schema, self._batches(table))
-        self._connection.register(name, reader)
+    def register(self, name: str, table: Table, columns: Sequence[str]) -> None:
+        """Make ``columns`` of ``table`` readable, once, as the relation ``name``."""
+        rows = table.reader(columns)
+        self._connection.register(name, pa.RecordBatchReader.from_batches(rows.schema, self._batches(rows)))
 
     def hold(self, name: str, rows: pa.Table) -> None:
         """Make ``rows``, which an engine made itself, readable as the relation ``name``."""
         self._connection.register(name, rows)
 
-    def _batches(self, table: Table) -> Iterator[pa.RecordBatch]:
+    def _batches(self, rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         try:
-            yield from table.batches()
+            yield from rows
         except Refusal as refusal:
             # The engine would turn it into an error of its own; kept, and raised again when the query has ended.
             self._refused.append(refusal)

@@ -51,9 +51,9 @@ class Statement:
     names: frozenset[str]
 
 
-def rewritten(checked: CheckedSql, owners: Mapping[str, Sequence[str]]) -> Statement:
-    """Return the statement for ``checked``; ``owners`` lists, for each dataset, the owner of each of its tables."""
-    return _Rewriter(checked, owners).statement()
+def rewritten(checked: CheckedSql) -> Statement:
+    """Return the statement for ``checked``."""
+    return _Rewriter(checked).statement()
 
 
 class _Parts:
@@ -72,9 +72,8 @@ class _Parts:
 
 
 class _Rewriter:
-    def __init__(self, checked: CheckedSql, owners: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, checked: CheckedSql) -> None:
         self._checked = checked
-        self._owners = owners
         self._sources = {source.alias: source for source in checked.sources}
         self._scans: list[Scan] = []
         self._keys = [key.text for key in checked.keys]
@@ -354,15 +353,24 @@ class _Rewriter:
     def _tables(self, source: Source) -> list[tuple[str, str]]:
         """Return the number of each owner of ``source``, and the query that reads its rows with that number."""
         dataset = source.dataset
-        columns = [scanned(column, dataset) for column in source.columns]
+        names = self._columns(source)
+        columns = [scanned(name, dataset) for name in names]
         tables = []
-        for position, owner in enumerate(self._owners[dataset.name]):
-            scan = Scan(f"#scan{len(self._scans)}", dataset.name, position)
+        for position, owner in enumerate(dataset.owners):
+            # A relation of no columns has no rows.
+            scan = Scan(f"#scan{len(self._scans)}", dataset.name, owner, names or (dataset.columns[0].name,))
             self._scans.append(scan)
-            number = f"CAST({dataset.owners.index(owner)} AS SMALLINT)"
+            number = f"CAST({position} AS SMALLINT)"
             listed = _listed([f'{number} AS "#owner"'], columns)
             tables.append((number, f'SELECT {listed} FROM "{scan.name}"'))
         return tables
+
+    def _columns(self, source: Source) -> tuple[str, ...]:
+        """Return what is read of ``source``: what the question names, and subjects where rows do not stand for them."""
+        subject = source.dataset.subject.column
+        if subject is None or subject in source.columns or self._mode(source) == "rows":
+            return source.columns
+        return (*source.columns, subject)
 
     def _grouped(self, *also: str) -> str:
         if not self._keys and not also:

@@ -1,6 +1,6 @@
-"""Answers a checked question over loaded tables."""
+"""Answers a checked question over loaded tables; all that can be done before they are there is done before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -15,38 +15,39 @@ from mpc.results import Contributors, Counts, Largest, Measure, Presentation, Ra
 from mpc.table.batches import Table
 
 
-def run_sql(
-    checked: CheckedSql,
-    tables: Mapping[str, Sequence[Table]],
-    parameters: Mapping[str, object],
-    *,
-    memory_bytes: int,
-    threads: int,
-) -> RawResult:
-    """Return every cell of ``checked`` with its contributors.
+class PlannedSql:
+    """A question with the engine that will answer it, once. Raises ``Forbidden`` (``sql.unconfirmed``)."""
 
-    ``tables`` holds the tables of each dataset, one an owner; ``parameters`` were checked by ``check_parameters``.
-    A measure may come with several ``Contributors`` of one domain: one for each source and each condition that its
-    cells depend on, and one for the group's being there at all. The rules have to hold for each of them.
-
-    Raises ``OutOfOrder`` when an owner's rows are missing, ``Exhausted`` (``run.memory``, ``run.time``) and
-    ``Forbidden`` (``run.failed``, ``sql.unconfirmed``); no text of the engine is in any of them.
-    """
-    _check_loaded(checked, tables)
-    owners = {name: [table.owner for table in tables[name]] for name in checked.datasets}
-    statement = rewritten(checked, owners)
-    relations = {scan.name for scan in statement.scans} | statement.names
-    with Database(memory_bytes=memory_bytes, threads=threads) as database:
+    def __init__(self, checked: CheckedSql, *, memory_bytes: int, threads: int) -> None:
+        self._checked = checked
+        self._statement = statement = rewritten(checked)
+        self._database = database = Database(memory_bytes=memory_bytes, threads=threads)
         confirm_question(database.serialised, checked.text, set(checked.datasets))
+        relations = {scan.name for scan in statement.scans} | statement.names
         confirm_statement(database.serialised, statement.text, relations)
-        for scan in statement.scans:
-            database.register(scan.name, tables[scan.dataset][scan.position])
-        bound = {name: parameters[name] for name, _ in checked.parameters}
-        answer = database.answer(statement.text, bound)
-    return _result(checked, statement, answer)
+
+    def answer(self, tables: Mapping[str, tuple[Table, ...]], parameters: Mapping[str, object]) -> RawResult:
+        """Return every cell with its contributors.
+
+        ``tables`` holds the tables of each dataset, one an owner; ``parameters`` were checked by ``check_parameters``.
+        A measure may come with several ``Contributors`` of one domain: one for each source and each condition that its
+        cells depend on, and one for the group's being there at all. The rules have to hold for each of them.
+
+        Raises ``OutOfOrder`` when an owner's rows are missing, ``Exhausted`` (``run.memory``, ``run.time``) and
+        ``Forbidden`` (``run.failed``); no text of the engine is in any of them.
+        """
+        checked, statement = self._checked, self._statement
+        _check_loaded(checked, tables)
+        with self._database as database:
+            for scan in statement.scans:
+                (table,) = (table for table in tables[scan.dataset] if table.owner == scan.owner)
+                database.register(scan.name, table, scan.columns)
+            bound = {name: parameters[name] for name, _ in checked.parameters}
+            answer = database.answer(statement.text, bound)
+        return _result(checked, statement, answer)
 
 
-def _check_loaded(checked: CheckedSql, tables: Mapping[str, Sequence[Table]]) -> None:
+def _check_loaded(checked: CheckedSql, tables: Mapping[str, tuple[Table, ...]]) -> None:
     for source in checked.sources:
         held = sorted(table.owner for table in tables.get(source.dataset.name, ()))
         if held != sorted(source.dataset.owners):

@@ -11,14 +11,15 @@ _BLANKS += "\u200a\u2028\u2029\u202f\u205f\u3000"
 
 @dataclass(frozen=True)
 class Scan:
-    """One reading of one table: the relation ``name`` is the table at ``position`` among those of ``dataset``.
+    """One reading of one table: the relation ``name`` is ``columns`` of the rows of ``owner`` in ``dataset``.
 
     No relation is read twice, so that tables that stream can be opened anew for each.
     """
 
     name: str
     dataset: str
-    position: int
+    owner: str
+    columns: tuple[str, ...]
 
 
 def scanned(column: str, dataset: Dataset) -> str:

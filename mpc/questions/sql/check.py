@@ -62,11 +62,12 @@ def check_sql(name: str, text: str, parameters: Sequence[Parameter], datasets: M
 
 
 def _read(alias: str, dataset: Dataset, scope: Scope) -> tuple[str, ...]:
-    """Return the columns of one source that are read: what the question names, and the subject that is counted."""
+    """Return the columns of one source that the question names, and record that its subject is counted."""
+    named = tuple(sorted(scope.read[alias]))
     column = dataset.column(dataset.subject.column or "")
     if column is not None and dataset.subject.identity != "none":
         scope.record(Place(alias, dataset, column), "counted")
-    return tuple(sorted(scope.read[alias]))
+    return named
 
 
 def _where(select: exp.Select, scope: Scope) -> tuple[str | None, set[str]]:

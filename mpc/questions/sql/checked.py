@@ -16,7 +16,7 @@ Partial = Literal["count", "sum", "mean"]
 
 @dataclass(frozen=True)
 class Source:
-    """One dataset in FROM. ``columns`` are the ones that the question reads; ``multiplied`` tells whether a join may
+    """One dataset in FROM. ``columns`` are the ones that the question names; ``multiplied`` tells whether a join may
     repeat its rows, so that rows no longer count subjects.
     """  # noqa: D205
 

@@ -61,7 +61,7 @@ def answer(rows: Rows, method: str, **arguments: Sequence[str]) -> dict[str, Raw
         [pa.array(range(count)), *(pa.array(rows[f.name], f.type) for f in list(schema)[1:])], schema=schema
     )
     tables = tuple(
-        loaded_table(dataset, owner, pa.Table.from_batches(whole.take(np.arange(i, count, 3)).to_batches(37), schema))
+        loaded_table(dataset, owner, whole.take(np.arange(i, count, 3)).to_batches(37))
         for i, owner in enumerate(OWNERS)
     )
     question = StatisticsQuestion(
