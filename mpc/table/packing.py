@@ -72,7 +72,7 @@ class Packer:
         if known is not None:
             places = pc.index_in(column, value_set=known)
             if places.null_count == column.null_count:
-                return pa.DictionaryArray.from_arrays(places.cast(pa.uint8()), known)
+                return _coded(places, known)
         tried = column.slice(0, _TRIED_ROWS)
         if pc.count_distinct(tried).as_py() > min(CODES_MAX, len(tried) // 2):
             return None
@@ -80,7 +80,7 @@ class Packer:
         if len(codes.dictionary) > CODES_MAX:
             return None
         self._texts[name] = codes.dictionary
-        return pa.DictionaryArray.from_arrays(codes.indices.cast(pa.uint8()), codes.dictionary)
+        return _coded(codes.indices, codes.dictionary)
 
 
 def write_batches(batches: Iterable[pa.RecordBatch], sink: pa.NativeFile | IO[bytes]) -> None:
@@ -170,6 +170,11 @@ def _whole(kind: pa.DataType) -> _Whole | None:
     if pa.types.is_int64(kind) or pa.types.is_timestamp(kind):
         return _INT64
     return _INT32 if pa.types.is_date32(kind) else None
+
+
+def _coded(places: pa.Array, texts: pa.Array) -> pa.Array:
+    """Return codes for the texts at ``places``, each of which was found there: so none is looked at again."""
+    return pa.DictionaryArray.from_arrays(places.cast(pa.uint8(), safe=False), texts, safe=False)
 
 
 def _narrow(sent: pa.Field, wanted: pa.Field) -> _Whole | None:
