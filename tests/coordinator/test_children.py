@@ -16,8 +16,9 @@ RAW = contract_of({name: Member(name) for name in ("north", "south", "university
 LIMITS = parse_contract(RAW).limits
 
 
-def prepared_for(computation: str) -> Preparation:
-    return preparation(RAW, computation, LIMITS)
+def prepared_for(seconds: int = 30) -> Preparation:
+    """Return what a child is told that may run so long."""
+    return preparation(RAW, "by_group", LIMITS.model_copy(update={"run_seconds": seconds}))
 
 
 @pytest.fixture
@@ -32,10 +33,10 @@ def ready(template: Template) -> list[int]:
 
 
 def test_a_prepared_child_is_handed_out_once_and_only_to_whom_it_was_prepared_for(template: Template) -> None:
-    template.make_ready(prepared_for("by_group"), 2)
+    template.make_ready(prepared_for(), 2)
     first, second = ready(template)
-    others = [template.take(prepared_for("another")), template.take(preparation(RAW + b" ", "by_group", LIMITS))]
-    taken = [template.take(prepared_for("by_group")) for _ in range(3)]
+    others = [template.take(prepared_for(31)), template.take(preparation(RAW, "another", LIMITS))]
+    taken = [template.take(prepared_for()) for _ in range(3)]
     assert {child.process.pid for child in taken[:2]} == {first, second}
     assert not {child.process.pid for child in (*others, taken[2])} & {first, second}
     for child in (*others, *taken):
@@ -43,11 +44,11 @@ def test_a_prepared_child_is_handed_out_once_and_only_to_whom_it_was_prepared_fo
 
 
 def test_a_prepared_child_that_has_ended_is_not_handed_out(template: Template) -> None:
-    template.make_ready(prepared_for("by_group"))
+    template.make_ready(prepared_for())
     ((_, ended),) = template._ready
     ended.process.kill()
     ended.process.wait()
-    child = template.take(prepared_for("by_group"))
+    child = template.take(prepared_for())
     assert child.process.pid != ended.process.pid
     assert not child.process.has_ended()
     child.kill()
@@ -56,7 +57,7 @@ def test_a_prepared_child_that_has_ended_is_not_handed_out(template: Template) -
 def test_those_prepared_first_go_when_there_are_too_many_and_all_with_the_template(template: Template) -> None:
     processes = []
     for number in range(READY_MAX + 1):
-        template.make_ready(prepared_for(f"question_{number}"), READY_MAX + 5 if number == 0 else 1)
+        template.make_ready(prepared_for(30 + number), READY_MAX + 5 if number == 0 else 1)
         processes += [child.process for _, child in template._ready if child.process not in processes]
     assert len(processes) == 2 * READY_MAX
     assert ready(template) == [process.pid for process in processes[-READY_MAX:]]
@@ -69,7 +70,7 @@ def test_a_run_is_handed_more_tables_than_a_process_may_usually_open(template: T
     tables = 150
     rows = [Rows(bytes(32), bytes(32), 1, os.memfd_create("rows"), DataKey(bytes(32)), int) for _ in range(tables)]
     inputs = [Input("patients", "north", None, each) for each in rows]  # type: ignore[arg-type] - it is not streamed
-    child = template.take(prepared_for("by_group"))
+    child = template.take(prepared_for())
     with pytest.raises(RunFailed) as failed:
         Execution(child, RunOrder({}, inputs, 30), None).result()  # type: ignore[arg-type]
     assert failed.value.code == "run.rows_missing"  # each was read, and they are not one of each owner

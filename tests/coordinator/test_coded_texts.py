@@ -1,5 +1,6 @@
 """Texts that come as codes: answered over as texts, whatever form a chunk has them in, and never decoded unbounded."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,24 @@ def refused(room: Room, plaintext: bytes) -> Refusal:
     with pytest.raises(Refusal) as found:
         room.send("north", [room.opening("north", header, key), *map(Chunk, chunks), UploadCommitment(commitment)])
     return found.value
+
+
+@pytest.mark.parametrize("change", [
+    lambda schema: schema.append(pa.field("more", pa.int64())),
+    lambda schema: schema.set(0, schema.field(0).with_metadata({"base": "1", "more": "1"})),
+    lambda schema: schema.with_metadata({"a": "b"}),
+    lambda schema: schema.set(1, schema.field(1).with_nullable(nullable=False)),
+])  # fmt: skip
+def test_what_is_more_or_other_than_the_dataset_is_refused_by_the_loader(
+    tmp_path: Path, change: Callable[[pa.Schema], pa.Schema]
+) -> None:
+    sent = Packer().pack(rows(0, 50, 2))
+    schema = change(sent.schema)
+    columns = [*sent.columns, *[pa.array([1] * 50)][: len(schema) - len(sent.columns)]]
+    with opened(tmp_path, RESIDENT) as room:
+        room.to_activated()
+        found = refused(room, ipc(pa.record_batch(columns, schema=schema)))
+        assert (type(found), found.code) == (Malformed, "table.schema")
 
 
 @pytest.mark.parametrize("resident_mib", [64, 1])
