@@ -1,5 +1,7 @@
 """`sealroom party`: the daemon beside the data, and a look at the data before anything leaves."""
 
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +34,8 @@ def serve(config: PartyFile = HERE) -> None:
         tell(f"[green]{PASSED}[/] {plain(settings.party.label)} serves; coordinator {settings.coordinator.address}")
         tell(f"  Ctrl-C ends it, nothing signed is lost. Look: sealroom status -c {plain(str(config))}")
 
+    # uvicorn takes the signal, ends, and raises it again: dying of it then would leave ledger and socket as they are.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     run(settings, ready=ready)
 
 

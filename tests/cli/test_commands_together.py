@@ -216,3 +216,13 @@ def test_a_command_without_its_daemon_says_how_to_start_it(tmp_path: Path) -> No
     said = sealroom("status", "--config", str(member.config_file))
     assert said.code == KINDS["unavailable"].exit_code
     assert "sealroom party serve" in said.err
+
+
+def test_a_daemon_that_is_told_to_end_leaves_its_ledger_in_one_file_and_no_socket(tmp_path: Path) -> None:
+    with stage(tmp_path) as scene:
+        member = cast(scene, scenario, 1, SOURCES)[0]
+        daemon = scene.start("daemon", ["parties.cli", "party", "serve", "--config", str(member.config_file)])
+        scene.wait("serving", member.is_served)
+        daemon.process.terminate()
+        assert daemon.process.wait(30) == 0
+    assert sorted(each.name for each in member.config.party.state.iterdir()) == ["ledger.sqlite", "lock"]
