@@ -27,8 +27,27 @@ from mpc.errors import Misconfigured
 
 CONFIG_MAX_BYTES = 1 << 20
 
-Number = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?$", max_length=64)]
-Address = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$")]
+
+def _matching(pattern: str, form: str) -> AfterValidator:
+    """Return a check of a text's whole form that says in words what the form is."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"it is not {form}")
+        return text
+
+    return AfterValidator(check)
+
+
+Number = Annotated[
+    str,
+    StringConstraints(max_length=64),
+    _matching(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", 'a decimal number, as "0.1" or "-273.15"'),
+]
+Address = Annotated[
+    str, _matching(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}", "HOST:PORT, as coordinator.example:7443")
+]
+Service = Annotated[str, _matching(r"https?://[^\s/]+(/\S*)?", "an address that begins with https:// or http://")]
 
 
 def _grouped_hex(text: str) -> str:
@@ -151,8 +170,8 @@ class DatasetSettings(Settings):
 class CollateralSettings(Settings):
     """Where `sealroom collateral fetch` asks; the vendors' own services when left out. Nothing else asks anybody."""
 
-    intel: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/[^\s]*)?$")] | None = None
-    amd: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/[^\s]*)?$")] | None = None
+    intel: Service | None = None
+    amd: Service | None = None
     warn_days: Annotated[int, Field(ge=0, le=365)] = 14
 
 

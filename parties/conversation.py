@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Self
 
 from mpc.contract.consent import Agreement, agree, consent_of, missing_consents
-from mpc.errors import Misconfigured, OutOfOrder, Refusal, Unavailable, Untrusted
+from mpc.errors import Malformed, Misconfigured, OutOfOrder, Refusal, Unavailable, Untrusted
 from mpc.evidence.appraisal import AttestedKey
 from mpc.messages import RewrapRequest, Run, StatusReply
 from mpc.receipts.leaves import ReleaseLeaf, parse_leaf
@@ -21,7 +21,7 @@ from mpc.table.batches import schema_digest
 from parties import receiving, sources
 from parties.channel import Channel, checks_as_data
 from parties.decisions import ENDED
-from parties.ledger import Agreed, Head, Result, Uploaded
+from parties.ledger import Agreed, Head, Result, Uploaded, rolled_back
 from parties.mapping import mapping_digest
 from parties.party import Party
 from parties.signatory import RunAsked
@@ -383,7 +383,13 @@ class Conversation:
 
     def _take_log(self) -> Head:
         known = self._party.ledger.head(self.contract)
-        reply = self._channel.log(0 if known is None else known.size)
+        seen = 0 if known is None else known.size
+        try:
+            reply = self._channel.log(seen)
+        except Malformed as refusal:
+            if refusal.code != "log.range":
+                raise
+            raise rolled_back(seen, "no state of that size") from None
         return self._party.ledger.extend(
             self.contract, self._receipt_key, leaves=reply.leaves, proof=reply.consistency,
             checkpoint=reply.checkpoint,

@@ -38,6 +38,7 @@ def overview(daemon: Daemon) -> dict[str, Any]:
     situation, agreed, talk = daemon.situation(), daemon.current(), daemon.conversation
     activated = None if agreed is None else daemon.ledger.activation(agreed.digest)
     ended = None if agreed is None else daemon.ledger.ended(agreed.digest)
+    head = None if agreed is None else daemon.ledger.head(agreed.digest)
     last = daemon.trouble.last
     reached = stage(situation, agreed)
     return {
@@ -51,6 +52,7 @@ def overview(daemon: Daemon) -> dict[str, Any]:
         "instance": None if talk is None else talk.instance.hex(),
         "ended": None if ended is None else {"reason": ended.reason, "by": ended.by, "sentence": ended.sentence},
         "activated": None if activated is None else activated.instance.hex(),
+        "log": None if head is None else {"size": head.size, "root": head.root.hex()},
         "awaits_you": _awaits_you(daemon, situation, agreed),
         "sending": [vars(submission.progress) for submission in tuple(daemon.party.submissions.values())],
         "results": [] if agreed is None else [result.run for result in daemon.ledger.results(agreed.digest)],

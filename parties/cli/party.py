@@ -60,6 +60,8 @@ def check(
     else:
         for found in profiles:
             _show(found)
+        if not profiles:
+            tell(f"{plain(settings.party.label)} owns no dataset of this contract: there are no rows to check.")
     if not all(found["passed"] for found in profiles):
         from mpc.errors import Forbidden
 

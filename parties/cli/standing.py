@@ -32,6 +32,8 @@ def _head(overview: Overview) -> Iterator[RenderableType]:
     if contract is not None:
         signed = f"signed {contract['signed'][:19]}Z" if contract["signed"] else "[yellow]not signed by you[/]"
         yield f"{plain(contract['title'])}   {contract['digest'][:8]}…   {signed}   until {contract['valid_until']}"
+    if (log := overview["log"]) is not None:
+        yield f"[dim]log as you last saw it signed: {log['size']} entries, root {log['root'][:16]}…[/]"
     if overview["ended"] is not None and overview["stage"] == "ended":
         how = f"The contract is over: {overview['ended']['sentence']}; the log that the enclave signed says so"
         yield f"[bold yellow]{plain(how)}[/]"

@@ -5,7 +5,7 @@ written before: a log must go on where it last stood (``extend``), and an instan
 (``parties.signatory``). What has been written is durable when a method returns (WAL, ``synchronous=FULL``).
 """
 
-from parties.ledger.ledger import Ledger
+from parties.ledger.ledger import Ledger, rolled_back
 from parties.ledger.records import Activated, Agreed, Ended, Event, Head, Permitted, Result, Uploaded
 
-__all__ = ["Activated", "Agreed", "Ended", "Event", "Head", "Ledger", "Permitted", "Result", "Uploaded"]
+__all__ = ["Activated", "Agreed", "Ended", "Event", "Head", "Ledger", "Permitted", "Result", "Uploaded", "rolled_back"]

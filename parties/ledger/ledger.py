@@ -338,11 +338,17 @@ def _uploaded(row: sqlite3.Row) -> Uploaded:
 
 def _require_extension(old: tuple[int, bytes], signed: Checkpoint) -> None:
     if signed.size < old[0]:
-        raise Untrusted(
-            "log.rolled_back", "the coordinator's log is shorter than it was", why="its folder was set back",
-            remedy="permit nothing; ask who runs it for the folder as it last was", field="size",
-            expected=f"at least {old[0]}", found=str(signed.size),
-        )  # fmt: skip
+        raise rolled_back(old[0], str(signed.size))
+
+
+def rolled_back(seen: int, found: str) -> Untrusted:
+    """Return the refusal of a log that is shorter than the ``seen`` leaves of it."""
+    return Untrusted(
+        "log.rolled_back", "the coordinator's log is shorter than it was",
+        why="its folder is an older one, or a copy that was taken earlier",
+        remedy="permit nothing; ask who runs it to start it on the folder as it last was", field="size",
+        expected=f"at least {seen}", found=found,
+    )  # fmt: skip
 
 
 def _rewritten(why: str) -> Untrusted:

@@ -130,6 +130,7 @@ def test_own_rows_are_checked_and_nobody_else_s(world: World) -> None:
     assert said.code == 0, said.err
     assert [(found["dataset"], found["passed"]) for found in said.data] == [("patients", True)]
     assert world.says(ANALYST, "party", "check", "--json").data == []
+    assert "no rows to check" in world.says(ANALYST, "party", "check").err
 
 
 def test_a_run_waits_for_the_owner_who_permits_by_hand_and_its_result_verifies(world: World, tmp_path: Path) -> None:

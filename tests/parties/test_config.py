@@ -99,6 +99,10 @@ def test_what_is_missing_or_wrong_is_a_refusal_with_its_code(text: str, code: st
     assert refusal_of(text).code == code
 
 
+def test_a_value_of_the_wrong_form_is_told_the_form() -> None:
+    assert refusal_of(LEAST.replace("localhost:7443", "localhost")).why.startswith("it is not HOST:PORT")
+
+
 def test_bytes_that_are_no_text_and_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"config\.syntax"):
         parse_config(b"\xff\xfe", folder=tmp_path)
