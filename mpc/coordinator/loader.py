@@ -52,7 +52,7 @@ class Prepared:
 class Loading:
     """One upload on its way from sealed chunks to checked batches."""
 
-    def __init__(self, prepared: "Prepared", job: Mapping[str, Any], vault: int, output: int) -> None:
+    def __init__(self, prepared: Prepared, job: Mapping[str, Any], vault: int, output: int) -> None:
         header = parse_header(job["header"])
         dataset = prepared.contract.dataset(header.dataset)
         if dataset is None:
