@@ -57,9 +57,9 @@ class Journal:
         """
         with self.changed:
             session = self.check(*leaves)
+            raws = tuple(map(leaf_bytes, leaves))
             for statement in statements:
                 self.state.keep_envelope(statement)
-            raws = tuple(leaf_bytes(leaf) for leaf in leaves)
             self.state.append(raws)
             for raw in raws:
                 self.log.append(raw)

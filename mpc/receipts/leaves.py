@@ -10,10 +10,11 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, StringConstraints
 
 from mpc.canonical import Hex32, Identifier, Term, Text, Timestamp, canonical_json, parse_json
+from mpc.errors import Exhausted
+from mpc.receipts.log import LEAF_MAX_BYTES
 
 UploadId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 RunNumber = Annotated[int, Field(ge=1, le=2**31)]
-LEAF_MAX_BYTES = 256 * 1024
 
 
 class ContractLeaf(Term):
@@ -183,8 +184,16 @@ KINDS: tuple[type[Term], ...] = get_args(Leaf)
 
 
 def leaf_bytes(leaf: Leaf) -> bytes:
-    """Return the canonical bytes of ``leaf``, as the log holds them."""
-    return canonical_json(leaf)
+    """Return the canonical bytes of ``leaf``, as the log holds them; ``Exhausted`` where a log takes none so long."""
+    raw = canonical_json(leaf)
+    if len(raw) > LEAF_MAX_BYTES:
+        raise Exhausted(
+            "log.leaf_size", f"an event of kind {leaf.leaf} is too long for the log",
+            why="a leaf of the log is an event and not a place for data",
+            remedy="give shorter parameters; take over fewer questions, or let the history begin anew",
+            expected=f"at most {LEAF_MAX_BYTES} bytes",
+        )  # fmt: skip
+    return raw
 
 
 def parse_leaf(raw: bytes) -> Leaf:

@@ -212,3 +212,22 @@ def test_a_refresh_keeps_what_an_unfinished_run_pins_and_an_old_version_takes_no
         with pytest.raises(OutOfOrder) as refused:
             room.rewrap("north")
         assert refused.value.code == "rewrap.unknown"
+
+
+def test_an_event_that_is_too_long_for_the_log_changes_nothing(tmp_path: Path) -> None:
+    with room_in(tmp_path) as room:
+        room.to_loaded()
+        assert room.instance is not None
+        assert room.instance._agreed is not None
+        journal = room.instance._agreed.journal
+        before, size = everything_in(tmp_path), journal.log.size
+        leaf = RunLeaf(
+            run=1, computation="by_group", parameters={f"p{i}": "x" * 90_000 for i in range(3)},
+            requester="university", uploads=journal.session.pinned_for("by_group"), envelope=sha256(STATEMENT).hex(),
+        )  # fmt: skip
+        with pytest.raises(Exhausted, match=r"log\.leaf_size"):
+            journal.append(leaf, statements=(STATEMENT,))
+        assert (everything_in(tmp_path), journal.log.size) == (before, size)
+        short = leaf.model_copy(update={"parameters": {}})
+        journal.append(short, statements=(STATEMENT,))
+        assert parse_leaf(StateFolder.leaves(room.instance._state)[-1]) == short
