@@ -121,7 +121,7 @@ def compare(rows: int, rounds: int) -> None:
 
 
 def daemon_memory(rows: int) -> None:
-    """Print the daemon's peak for a table and for eight times the table, streamed; both outgrow its outbox of 64 MiB."""
+    """Print the daemon's peak for a table and for eight times the table, streamed: both outgrow its outbox."""
     peaks = []
     for factor in (1, 8):
         with sealroom(1, refreshes=0) as (_, parties, _folder):
