@@ -11,7 +11,7 @@ from typing import Self
 from mpc.contract.consent import Agreement, agree, consent_of, missing_consents
 from mpc.errors import Malformed, Misconfigured, OutOfOrder, Refusal, Unavailable, Untrusted
 from mpc.evidence.appraisal import AttestedKey
-from mpc.messages import RewrapRequest, Run, StatusReply
+from mpc.messages import LogReply, RewrapRequest, Run, StatusReply
 from mpc.receipts.leaves import ReleaseLeaf, parse_leaf
 from mpc.sealing.hpke import PublicSealingKey, SealedFor, open_sealed, seal
 from mpc.sealing.secret_state import inheritance_context
@@ -158,11 +158,12 @@ class Conversation:
 
     def activate(self, *, replace: bool) -> None:
         """Choose this instance; ``replace`` is the leave to give up another one for it."""
-        attested = self.appraise()
-        head = self.look_at_log()
-        envelope = self._party.signatory.activation(
-            self.contract, attested, head, replace=replace, at=self._party.clock()
-        )
+        attested, news = self.appraise(), self._ask_log()
+        with self._party.ledger.transaction():  # the log of an instance that is not chosen is not remembered
+            head = self._extend_log(news)
+            envelope = self._party.signatory.activation(
+                self.contract, attested, head, replace=replace, at=self._party.clock()
+            )
         self.status = self._channel.status()
         if self._awaits("activation"):
             self._channel.activate(envelope)
@@ -382,14 +383,19 @@ class Conversation:
         return self._take_log()
 
     def _take_log(self) -> Head:
+        return self._extend_log(self._ask_log())
+
+    def _ask_log(self) -> LogReply:
         known = self._party.ledger.head(self.contract)
         seen = 0 if known is None else known.size
         try:
-            reply = self._channel.log(seen)
+            return self._channel.log(seen)
         except Malformed as refusal:
             if refusal.code != "log.range":
                 raise
             raise rolled_back(seen, "no state of that size") from None
+
+    def _extend_log(self, reply: LogReply) -> Head:
         return self._party.ledger.extend(
             self.contract, self._receipt_key, leaves=reply.leaves, proof=reply.consistency,
             checkpoint=reply.checkpoint,

@@ -186,6 +186,31 @@ def test_a_restart_is_gone_on_from_and_a_host_that_sets_back_or_clones_is_refuse
         boot.stop()
 
 
+def test_a_copy_that_was_looked_at_and_not_chosen_is_not_held_against_the_right_one(
+    tmp_path: Path, member: Callable[..., Any], cards: Any
+) -> None:
+    boot = Boot(tmp_path / "coordinator")
+    address = boot.address
+    members = [member(name, address=address, rows=50) for name in ("north", "south", "university")]
+    with gathered(*(each.config for each in members)) as party:
+        party.sign_all(contract_bytes(contract_of(cards, CODE_DIGEST)))
+        party.until(lambda: loaded(party))
+        boot.stop()
+        shutil.copytree(tmp_path / "coordinator", tmp_path / "clone")
+        for folder in ("clone", "coordinator"):
+            boot = Boot(tmp_path / folder, address=address)
+            for client in party.clients.values():
+                client.retry()
+                party.until(lambda client=client, boot=boot: client.status()["instance"] == boot.keys.instance.hex())
+                party.until(lambda client=client: blocked(client) == {"activation.second"})
+            if folder == "clone":
+                boot.stop()
+        for client in party.clients.values():
+            client.replace_instance()
+        party.until(lambda: loaded(party))
+    boot.stop()
+
+
 def test_a_person_leaves_and_the_keys_go(boot: Boot, member: Callable[..., Any], cards: Any) -> None:
     raw = contract_bytes(contract_of(cards, CODE_DIGEST))
     rows = {"north": 50, "south": 50, "university": 0}
