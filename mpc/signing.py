@@ -8,6 +8,7 @@ one of another: the purpose is the payload type.
 import base64
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from cryptography.exceptions import InvalidSignature
@@ -74,6 +75,7 @@ class VerifyingKey:
         return True
 
 
+@lru_cache(maxsize=256)
 def _has_small_order(raw: bytes) -> bool:
     """Tell whether an Ed25519 point has order 1, 2, 4 or 8: under such a key one signature fits many messages.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Literal
 
 from mpc.canonical import format_time, parse_json, parse_time, sha256
@@ -95,10 +96,11 @@ def verify_receipt(
     with parts.part("run"):
         run = _run_leaf(shown.run, state)
         computation = _computation(about.contract, run)
+        sources = _sources(about.contract, computation)
     with parts.part("release"):
         release = _release_leaf(shown.release, state, run, statement.subject[0].digest.sha256)
     with parts.part("permits"):
-        permitted_at = _permits(shown, about, state, run, computation)
+        permitted_at = _permits(shown, about, state, run, {owner for _, owner in sources})
     with parts.part("countersignatures"):
         time_shown, signers = _countersigned(shown, about, state, computation, beneficiary)
     judged_at = at or time_shown or permitted_at
@@ -111,7 +113,7 @@ def verify_receipt(
     with parts.part("activations"):
         _activations(shown, about)
     with parts.part("inputs"):
-        _inputs(shown, about, run, computation)
+        _inputs(shown, about, run, sources)
     return VerifiedReceipt(
         about.contract, about.digest, computation, run.run, run.parameters, release.outcome,
         bytes.fromhex(release.release), attested, judged_at, time_shown, signers, tuple(parts.checks),
@@ -149,11 +151,12 @@ class _About:
     def instance(self) -> str:
         return self.receipt_key.keyid
 
-    def keys(self) -> dict[str, VerifyingKey]:
+    @cached_property
+    def keys(self) -> Mapping[str, VerifyingKey]:
         return {party.name: VerifyingKey(bytes.fromhex(party.signing_key)) for party in self.contract.parties}
 
     def name_of(self, key: VerifyingKey) -> str:
-        return next(name for name, known in self.keys().items() if known == key)
+        return next(name for name, known in self.keys.items() if known == key)
 
     def checkpoint(self, envelope: bytes, keys: tuple[VerifyingKey, ...]) -> SignedCheckpoint:
         return verify_checkpoint(envelope, contract=self.digest.hex(), instance=self.instance, keys=keys)
@@ -196,12 +199,9 @@ def _computation(contract: Contract, run: RunLeaf) -> Computation:
     return computation
 
 
-def _permits(
-    shown: Predicate, about: _About, state: SignedCheckpoint, run: RunLeaf, computation: Computation
-) -> datetime:
+def _permits(shown: Predicate, about: _About, state: SignedCheckpoint, run: RunLeaf, owners: set[str]) -> datetime:
     """Check one permit of every owner, each given at a log that held the run; return the latest time in them."""
-    owners = {owner for _, owner in _sources(about.contract, computation)}
-    keys = {name: key for name, key in about.keys().items() if name in owners}
+    keys = {name: key for name, key in about.keys.items() if name in owners}
     times: dict[str, datetime] = {}
     for given in shown.permits:
         opened = open_envelope(_bytes(given.permit), Purpose.PERMIT, tuple(keys.values()))
@@ -234,7 +234,7 @@ def _countersigned(
     gaining = set(computation.recipients) if beneficiary is None else {beneficiary}
     times: dict[str, datetime] = {}
     for envelope in shown.countersignatures:
-        countersigned = about.checkpoint(_bytes(envelope), tuple(about.keys().values()))
+        countersigned = about.checkpoint(_bytes(envelope), tuple(about.keys.values()))
         _same("size", str(state.checkpoint.size), str(countersigned.checkpoint.size))
         _same("root", state.checkpoint.root, countersigned.checkpoint.root)
         signer = about.name_of(countersigned.signer)
@@ -249,7 +249,7 @@ def _consents(shown: Predicate) -> list[bytes]:
 
 
 def _known_parties(about: _About, known: Mapping[str, str] | None) -> None:
-    for name, key in about.keys().items() if known is not None else ():
+    for name, key in about.keys.items() if known is not None else ():
         fingerprint = (known or {}).get(name)
         if fingerprint is None:
             raise Untrusted(
@@ -293,7 +293,7 @@ def _unaccepted(refusal: NotWanted, attester: str) -> Refusal | None:
 
 
 def _activations(shown: Predicate, about: _About) -> None:
-    keys = about.keys()
+    keys = about.keys
     activated: set[str] = set()
     for envelope in shown.activations:
         opened = open_envelope(_bytes(envelope), Purpose.ACTIVATION, tuple(keys.values()))
@@ -305,25 +305,25 @@ def _activations(shown: Predicate, about: _About) -> None:
     _everybody("activation", set(keys), activated)
 
 
-def _inputs(shown: Predicate, about: _About, run: RunLeaf, computation: Computation) -> None:
-    """Check that the inputs are the uploads that the run pinned, one of each owner of each dataset it reads."""
-    keys, sources, uploads = about.keys(), _sources(about.contract, computation), []
+def _inputs(shown: Predicate, about: _About, run: RunLeaf, sources: frozenset[tuple[str, str]]) -> None:
+    """Check that the inputs are the uploads that the run pinned, one of each of the ``sources``."""
+    keys, missing, uploads = about.keys, set(sources), []
     for given in shown.inputs:
         header = parse_header(_bytes(given.header))
         _same("contract", about.digest.hex(), header.contract.hex())
-        if (header.dataset, header.sender) not in sources:
+        if (header.dataset, header.sender) not in missing:
             raise _other("dataset", "one that the computation reads, from its owner", header.dataset)
-        sources.remove((header.dataset, header.sender))
+        missing.remove((header.dataset, header.sender))
         read_commitment(_bytes(given.commitment), header, keys[header.sender])
         uploads.append(header.upload_id.hex())
-    if tuple(sorted(uploads)) != run.uploads or sources:
+    if tuple(sorted(uploads)) != run.uploads or missing:
         raise _other("uploads", "those that the run pinned", "others")
 
 
-def _sources(contract: Contract, computation: Computation) -> set[tuple[str, str]]:
+def _sources(contract: Contract, computation: Computation) -> frozenset[tuple[str, str]]:
     """Return every (dataset, owner) whose rows the computation reads."""
     read = read_question(contract, computation).datasets
-    return {(name, owner) for name in read for owner in contract.dataset(name).owners}  # type: ignore[union-attr]
+    return frozenset((name, owner) for name in read for owner in contract.dataset(name).owners)  # type: ignore[union-attr]
 
 
 def _everybody(what: str, expected: set[str], found: set[str]) -> None:
