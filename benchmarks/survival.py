@@ -13,7 +13,7 @@ AT = (100, 365, 1000)
 FOLLOWED = {"time": ("days",), "event": ("event",)}
 COX = {
     "formula": ("event ~ x1 + x2 + x3 + g",), "time": ("days",), "ties": ("efron",), "baseline": ("joint",),
-    "variance": ("model",), "transform": ("km",), "confidence": ("0.95",),
+    "variance": ("model",), "transform": ("km",), "residuals": ("none",), "confidence": ("0.95",),
 }  # fmt: skip
 
 

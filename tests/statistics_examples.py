@@ -59,7 +59,8 @@ EXAMPLES: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "cox": {
         "formula": ["died ~ marker + treated"], "time": ["months"], "entry": ["entry"], "ties": ["efron"],
-        "baseline": ["joint"], "variance": ["model"], "transform": ["km"], "confidence": ["0.95"],
+        "baseline": ["joint"], "variance": ["model"], "transform": ["km"], "residuals": ["bands"],
+        "confidence": ["0.95"],
     },
 }  # fmt: skip
 """For each method, the arguments of a question about ``study``."""

@@ -54,18 +54,20 @@ class Survival:
         robust: bool = False,
         cluster: ColumnNamed | None = None,
         transform: Literal["km", "identity", "log"] = "km",
+        residuals: bool = False,
         confidence: float = 0.95,
         **terms: Unpack[Terms],
     ) -> Computation:
         """Return the proportional hazards model ``event ~ terms``, and the test of whether hazards are proportional.
 
         ``baseline="party"`` gives each party a baseline hazard of its own. ``robust`` standard errors sum by subject,
-        or by ``cluster``; ``transform`` is how the test of proportional hazards takes time.
+        or by ``cluster``; ``transform`` is how the test of proportional hazards takes time. With ``residuals``,
+        how many deviance residuals lie in each of six bands about 0 is told as well.
         """
         arguments = {
             "formula": [formula], "time": [time.name], "entry": named(entry), "strata": strata,
             "cluster": named(cluster), "ties": [ties], "baseline": [baseline],
             "variance": ["robust" if robust or cluster is not None else "model"], "transform": [transform],
-            "confidence": [spelled(confidence)],
+            "residuals": ["bands" if residuals else "none"], "confidence": [spelled(confidence)],
         }  # fmt: skip
         return asked("cox", (time, entry, cluster), arguments, **terms)

@@ -30,7 +30,7 @@ PLAIN: Mapping[str, Sequence[str]] = {"residuals": ["none"], "parties": ["pooled
 LINEAR: Mapping[str, Sequence[str]] = {**PLAIN, "errors": ["classical"]}
 COX: Mapping[str, Sequence[str]] = {
     "time": ["months"], "ties": ["efron"], "baseline": ["joint"], "variance": ["model"], "transform": ["km"],
-    "confidence": ["0.95"],
+    "residuals": ["none"], "confidence": ["0.95"],
 }  # fmt: skip
 
 

@@ -36,7 +36,7 @@ people.asked(terms, tables, "kaplan_meier", by=("arm",), at=("50", "100"), event
 people.asked(terms, tables, "log_rank", by=("arm",), event=("event",), **followed)
 people.asked(
     terms, tables, "cox", formula=("event ~ x + arm",), ties=("efron",), baseline=("party",), variance=("robust",),
-    transform=("km",), confidence=("0.9",), **followed,
+    transform=("km",), residuals=("bands",), confidence=("0.9",), **followed,
 )
 sales = [
     {"buyer": str(i), "email": f"A {i}@x", "phone": f"06123456{i:02}", "born": date(1980, 3, 1 + i % 20),

@@ -1,8 +1,8 @@
 """``cox`` computed: Newton's steps on the partial likelihood (Cox 1972), two scans of the rows each.
 
 One scan counts and finds centres, one gathers the event times; then every step sums risk sets, and rows by the hazard
-that they met (``cox_sums``). One scan more weighs the information by time, for the test of proportional hazards, and
-where errors are robust another sums score residuals by cluster.
+that they met (``cox_sums``). One scan more weighs the information by time, for the test of proportional hazards, where
+errors are robust another sums score residuals by cluster, and where residuals are asked for another counts their bands.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,13 @@ import pyarrow.compute as pc
 
 from mpc.engines.statistics.covariates import Covariates
 from mpc.engines.statistics.cox_leverage import Spread, alike, at_maximum, leverages
-from mpc.engines.statistics.cox_sums import Information, Reader, Residuals, RiskSums, Step, information, step_of
+from mpc.engines.statistics.cox_sums import Expected, Information, Reader, RiskSums, Step, information, step_of
+from mpc.engines.statistics.cox_sums import Residuals as ScoreResiduals
 from mpc.engines.statistics.cox_tables import CoxFit, cox_tables
 from mpc.engines.statistics.leverage import Owners, some_left_out
 from mpc.engines.statistics.moments import Moments
 from mpc.engines.statistics.passes import PARTY, Computed, Fold, Folded, KeyedFold, Pass
+from mpc.engines.statistics.residuals import Bands, Residuals, with_bands
 from mpc.engines.statistics.risk_sets import RiskSets
 from mpc.engines.statistics.subjects_in_cells import SubjectsInCells
 from mpc.engines.statistics.survival_times import EVENT, TIME, Times, TimeTable, computed
@@ -165,7 +167,7 @@ class Cox:
         if self._checked.arguments["variance"] == ("model",):
             return self._finished(None)
         clusters, columns = self._clusters()
-        return self._scan(lambda: Residuals(self._reader, step, clusters), self._clustered, *columns)
+        return self._scan(lambda: ScoreResiduals(self._reader, step, clusters), self._clustered, *columns)
 
     def _clustered(self, folded: Folded) -> Pass | RawResult:
         self._fit.robust(*folded.accumulator.products())
@@ -194,7 +196,7 @@ class Cox:
         step, subject = self._search.step, self._dataset.subject.column
         if problem == "nothing" or subject is None:
             self._fit.leverages = dict.fromkeys(self._some_left_out(), 0.0)
-            return cox_tables(self._fit, problem)
+            return self._shown()
         if problem is None and step is not None:
             self._weights_of = at_maximum(self._reader, step)
         else:
@@ -207,9 +209,24 @@ class Cox:
         more = (PARTY, *filter(None, (self._dataset.subject.column,)))
         return self._scan(lambda: leverages(models, self._dataset, self._weights_of), self._leveraged, *more)
 
-    def _leveraged(self, folded: Folded) -> RawResult:
+    def _leveraged(self, folded: Folded) -> Pass | RawResult:
         self._fit.leverages = dict(zip(self._some_left_out(), folded.accumulator.largest(), strict=True))
-        return cox_tables(self._fit, self._problem)
+        return self._shown()
+
+    def _shown(self) -> Pass | RawResult:
+        """Return the scan that counts residuals in bands if they are asked for and there are any, else the tables."""
+        step = self._search.step
+        if self._checked.arguments["residuals"] == ("none",) or self._problem is not None or step is None:
+            return cox_tables(self._fit, self._problem)
+        residuals = Residuals(Expected(self._reader, step).deviances, _events)
+        self._then = self._banded
+        return Pass(
+            KeyedFold(self._keys, lambda: Bands(residuals)), self._read, self._present, counted=(None,),
+            computed=self._computed, split={None: residuals.split(self._read)},
+        )  # fmt: skip
+
+    def _banded(self, folded: Folded) -> RawResult:
+        return with_bands(cox_tables(self._fit, self._problem), folded, event=True)
 
     def _some_left_out(self) -> list[Owners]:
         return some_left_out(self._dataset.owners)
@@ -248,6 +265,10 @@ class _Described:
         self.moments.merge(other.moments)
         for party, events in other.events.items():
             self.events[party] = self.events.get(party, 0) + events
+
+
+def _events(batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+    return np.asarray(batch.column(EVENT))
 
 
 def independent(matrix: Floats) -> Codes:

@@ -14,10 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mpc.engines.statistics.covariates import Covariates
-from mpc.engines.statistics.cox_sums import Reader, Step
+from mpc.engines.statistics.cox_sums import Expected, Reader, Step
 from mpc.engines.statistics.leverage import Leverages, Owners, Weighed, root_of, squared
 from mpc.engines.statistics.passes import PARTY, Codes
-from mpc.engines.statistics.risk_sets import between, forwards
 from mpc.table.schema import Dataset
 
 Floats = npt.NDArray[np.float64]
@@ -29,14 +28,11 @@ Read = Callable[[pa.RecordBatch, Codes], Rows]
 
 def at_maximum(reader: Reader, step: Step) -> Read:
     """Return what reads rows with the events that a fitted model expects of each."""
-    hazard = forwards(step.ties.a1)
+    expected = Expected(reader, step)
 
     def read(batch: pa.RecordBatch, codes: Codes) -> Rows:
         rows = reader.rows(batch, codes)
-        ratio = np.exp(rows.x @ step.beta)
-        expected = between(hazard, rows.start, rows.stop)
-        expected[rows.event] -= step.ties.b1[rows.stop[rows.event] - 1]
-        return ratio * np.maximum(expected, 0.0), rows.x, codes
+        return expected.events(rows), rows.x, codes
 
     return read
 

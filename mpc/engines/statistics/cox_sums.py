@@ -5,7 +5,7 @@ there, t0 and t1 are the same sums. The information matrix needs the sums of w x
 weighed and added over slots, so they are never kept: each row adds w x x' once, by the sum of its slots' weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,6 +158,34 @@ def information(sums: Floats, step: Step, weights: Floats) -> Floats:
         found[kind] = sums[kind] - products
         found[kind] = (found[kind] + found[kind].T) / 2
     return found
+
+
+class Expected:
+    """How many events a fitted model expects of a row: its hazard ratio times the cumulative hazard that it met.
+
+    Of tied events, each meets the part of the hazard at their time that its turn leaves it, on average (Efron 1977).
+    """
+
+    def __init__(self, reader: Reader, step: Step) -> None:
+        self._reader = reader
+        self._step = step
+        self._hazard = forwards(step.ties.a1)
+
+    def events(self, rows: Rows) -> Floats:
+        """Return the number of events expected of each row."""
+        hazard = between(self._hazard, rows.start, rows.stop)
+        hazard[rows.event] -= self._step.ties.b1[rows.stop[rows.event] - 1]
+        expected: Floats = np.exp(rows.x @ self._step.beta) * np.maximum(hazard, 0.0)
+        return expected
+
+    def deviances(self, batch: pa.RecordBatch, codes: Codes) -> Iterator[Floats]:
+        """Yield deviance residuals, those of martingales made more symmetric (Therneau, Grambsch and Fleming 1990)."""
+        rows = self._reader.rows(batch, codes)
+        expected = self.events(rows)
+        martingale = rows.event - expected
+        with np.errstate(divide="ignore"):
+            logs = np.where(rows.event, np.log(expected), 0.0)
+        yield np.sign(martingale) * np.sqrt(np.maximum(-2 * (martingale + logs), 0.0))
 
 
 class Residuals:

@@ -71,7 +71,7 @@ class Generalised:
                 self._leverages.setdefault(fit, {})[owners] = part
             return self._shown()
         if isinstance(gathered, Bands):
-            return with_bands(self._tables(), self._study, folded)
+            return with_bands(self._tables(), folded)
         if isinstance(gathered, Grams):
             self._counted = self._counted or folded
             return self._with_grams(gathered)

@@ -140,7 +140,7 @@ class Linear:
         if isinstance(folded.accumulator, Meats):
             self._meats = folded.accumulator.of
             return self._shown()
-        return with_bands(self._tables(), self._study, folded)
+        return with_bands(self._tables(), folded)
 
     def _with_grams(self, folded: Folded) -> Pass | RawResult:
         """Return what comes after Gram matrices: exact ones if rounding could be seen, else errors or the tables."""

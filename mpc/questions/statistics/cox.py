@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from mpc.questions.statistics.method import GROUPS, Arguments, Choice, Columns, Method, forbidden, listed
-from mpc.questions.statistics.regression import CONFIDENCE, FormulaText
+from mpc.questions.statistics.regression import CONFIDENCE, RESIDUALS, FormulaText, bands
 from mpc.questions.statistics.survival import ENTRY, TIME, check_survival
 from mpc.table.schema import Dataset
 
@@ -28,6 +28,7 @@ def _sentence(arguments: Arguments, dataset: Dataset) -> str:
         f"{arguments['time'][0]}{entry} ({_TIES[arguments['ties'][0]]} ties){strata}"
         f"{_BASELINE[arguments['baseline'][0]]}{robust}: hazard ratios with {percent} % confidence intervals, "
         "tests, and a test of whether hazards are proportional; rows with a missing value are left out."
+        f"{bands(arguments, 'deviance residuals')}"
     )
 
 
@@ -66,6 +67,7 @@ METHOD = Method(
         Choice("baseline", tuple(_BASELINE)),
         Choice("variance", tuple(_VARIANCE)),
         Choice("transform", ("km", "identity", "log")),
+        RESIDUALS,
         CONFIDENCE,
     ),
     sentence=_sentence,

@@ -8,16 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mpc.contract.terms import Rules
+from mpc.disclosure import control
 from mpc.errors import Forbidden
-from mpc.results import ModelSize, RawTable
+from mpc.results import ModelSize, RawResult, RawTable
 from tests.engines.statistics.r_survival import r
 from tests.engines.statistics.survival_rows import asked, drawn, people, shared_out
 
 COVARIATES = "event ~ x + y + z + arm"
 PLAIN = {
     "time": ("time",), "ties": ("efron",), "baseline": ("joint",), "variance": ("model",), "transform": ("km",),
-    "confidence": ("0.95",),
+    "residuals": ("none",), "confidence": ("0.95",),
 }  # fmt: skip
+
+RULES = Rules(
+    profile="standard", threshold=10, coalition=1, zeros="release", complementary="suppress", significant_digits=6
+)
 
 
 def fitted(rows: Any, owners: int = 2, *, batch: int = 1000, seed: int = 0, **given: Any) -> dict[str, RawTable]:
@@ -61,13 +67,15 @@ def test_fits_and_tests_of_proportional_hazards_are_those_of_r() -> None:
             tell("up{number}", s$conf.int[, 4]); tell("ll{number}", f$loglik)
             tell("t{number}", c(s$logtest[1], s$waldtest[1], s$sctest[1], s$logtest[3], s$sctest[3]))
             tell("z{number}", z[, 1]); tell("zp{number}", z[, 3]); tell("n{number}", c(f$n, f$nevent))
+            bands <- findInterval(residuals(f, type="deviance"), c(-2, -1, 0, 1, 2)) + 1
+            tell("r{number}", tabulate(bands, 6)); tell("e{number}", sum(bands[d$event == 1] < 4))
         """
     expected = r(script, rows)
     for number, (_, _, given) in enumerate(CASES):
         # Rows that are never at risk take no part, whether or not entry is asked for, so that R sees the same.
         seen = {name: [v for v, t, e in zip(each, rows["time"], rows["entry"], strict=True) if t > e]
                 for name, each in rows.items()}  # fmt: skip
-        found = fitted(seen, confidence=("0.9",), **given)
+        found = fitted(seen, confidence=("0.9",), residuals=("bands",), **given)
         order = _as_r_orders(found["coefficients"])
         names = ("estimate", "standard_error", "p_value", "ratio_lower", "ratio_upper")
         for key, values in zip(("b", "se", "p", "lo", "up"), told(found["coefficients"], *names), strict=True):
@@ -84,6 +92,10 @@ def test_fits_and_tests_of_proportional_hazards_are_those_of_r() -> None:
         by_term = [tested.data["term"].to_pylist().index(name) for name in _terms_as_r(tested)]
         close([told(tested, "chi_square")[0][i] for i in by_term], expected[f"z{number}"], 1e-7)
         close([told(tested, "p_value")[0][i] for i in by_term], expected[f"zp{number}"], 1e-6)
+        bands = found["residuals"]
+        assert told(bands, "n") == [[*expected[f"r{number}"], row["n"]]]
+        below = bands.contributors["n"][-1].total.tolist()
+        assert below == [*expected[f"r{number}"][:3], *expected[f"e{number}"], *expected[f"r{number}"][4:], row["n"]]
 
 
 def _as_r_orders(table: RawTable) -> list[int]:
@@ -132,6 +144,26 @@ def test_splits_and_orders_change_less_than_a_billionth_of_an_error(owners: int)
     for table in ("models", "proportional_hazards"):
         for name in set(found[table].data.column_names[1:]) - {"subjects"}:  # of each party's own, here
             close(told(found[table], name)[0], [x or math.nan for x in told(expected[table], name)[0]], 1e-8)
+
+
+def test_bands_of_residuals_do_not_tell_the_few_with_the_event_below_zero() -> None:
+    draw = np.random.default_rng(23)
+    x = draw.normal(size=3000)
+    until = draw.exponential(np.exp(-0.3 * x))
+    # Followed for so short a time that of hardly anybody more than one event is expected.
+    rows = {"time": np.minimum(until, 0.5).tolist(), "event": (until < 0.5).astype(int).tolist(), "x": x.tolist()}
+    found = fitted({**drawn(23, 3000), **rows}, formula="event ~ x", residuals=("bands",))
+    table = found["residuals"]
+    below, *bands = table.data.column("n").to_pylist()
+    assert below == 0
+    (events,) = told(found["models"], "events")[0]
+    # Without the rule, this is who has the event and more than one expected.
+    assert events - sum(bands[2:5]) == 1
+    release = control(RawResult(tuple(found.values())), RULES)
+    (shown,) = (each.data.column("n").to_pylist() for each in release.tables if each.name == "residuals")
+    assert shown[3] is None
+    assert shown.count(None) > 1
+    assert shown[-1] == sum(bands[:-1])
 
 
 def test_a_huge_offset_and_scale_cost_no_digits() -> None:

@@ -24,7 +24,7 @@ UNTIL_STILL = {"precision": 1e-24, "r_precision": 0.0}
 COHORTS = Path(__file__).parents[3] / "scenarios" / "data"
 PLAIN = {
     "time": ["time"], "ties": ["efron"], "baseline": ["joint"], "variance": ["model"], "transform": ["km"],
-    "confidence": ["0.95"],
+    "residuals": ["none"], "confidence": ["0.95"],
 }  # fmt: skip
 
 
