@@ -7,7 +7,7 @@ from mpc.engines.statistics.distributions import f_p
 from mpc.engines.statistics.means import GroupMeans
 from mpc.engines.statistics.moments import Moments
 from mpc.engines.statistics.passes import Folded, Pass
-from mpc.engines.statistics.tables import Behind, each_of, figure, taken, tidy
+from mpc.engines.statistics.tables import Behind, counted, each_of, figure, taken, tidy
 from mpc.questions.statistics import CheckedStatistics
 from mpc.results import RawResult, RawTable
 
@@ -56,7 +56,9 @@ class Anova:
 
     def _fit(self, folded: Folded, behind: Behind, explained: float, residual: float) -> RawTable:
         spread = self._means.numbers.shown(np.sqrt([residual]))
+        everybody = folded.tallies.contributors(None, np.zeros(len(folded.groups), np.int64), 1)
         cells = [
+            *counted([sum(folded.rows.values())], everybody, behind, "anova"),
             figure("r_squared", "test", [explained], behind, source="anova"),
             figure("residual_sd", "test", spread, behind, source="anova", unit=self._means.unit),
         ]

@@ -1,6 +1,6 @@
 """Who stands behind each group of rows: distinct subjects, in all and without each single owner, and their weights."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -30,6 +30,13 @@ class Split:
     parts: int
     of: Callable[[pa.RecordBatch, npt.NDArray[np.int64]], npt.NDArray[np.int64]]
     columns: tuple[str, ...]
+
+
+def together(groups: Sequence[int], size: int) -> Cells:
+    """Return the one cell of all the ``groups``, out of ``size``."""
+    cells = np.full(size, -1)
+    cells[list(groups)] = 0
+    return cells
 
 
 class Tallies:

@@ -10,7 +10,7 @@ from scipy.special import chdtrc
 from mpc.engines.statistics.counting import GroupRows
 from mpc.engines.statistics.fisher import fisher_exact
 from mpc.engines.statistics.passes import Folded, KeyedFold, Pass
-from mpc.engines.statistics.tables import count, key_columns, subjects, tidy
+from mpc.engines.statistics.tables import Cells, count, counted, key_columns, subjects, tidy
 from mpc.questions.statistics import CheckedStatistics
 from mpc.results import Contributors, Measure, RawResult, RawTable
 
@@ -61,19 +61,21 @@ class Crosstab:
         # Groups are numbered with the last key fastest: the two columns are the outer axes.
         counts = folded.accumulator.counts.reshape(*shape, len(rows))
         tests = [chi_square(counts[:, :, i]) for i in range(len(rows))]
-        data = key_columns(self._dataset, self._by, [row[2:] for row in rows])
-        data["chi_square"] = pa.array([test[0] for test in tests], pa.float64())
-        data["degrees_of_freedom"] = pa.array([test[1] for test in tests], pa.int64())
-        data["p_value"] = pa.array([test[2] for test in tests], pa.float64())
+        found = {
+            "chi_square": pa.array([test[0] for test in tests], pa.float64()),
+            "degrees_of_freedom": pa.array([test[1] for test in tests], pa.int64()),
+            "p_value": pa.array([test[2] for test in tests], pa.float64()),
+        }
         if self._fisher:
             exact = [fisher_exact(counts[:, :, i]) for i in range(len(rows))]
-            data["fisher_p_value"] = pa.array(exact, pa.float64())
+            found["fisher_p_value"] = pa.array(exact, pa.float64())
         behind = folded.tallies.contributors(None, strata, len(rows))
-        measures = tuple(Measure(name, "test", "chi_square", extensive=False) for name in list(data)[len(self._by) :])
-        return RawTable(
-            "chi_square", self._by, measures, pa.table(data), {measure.name: behind for measure in measures},
-            np.zeros(len(rows), np.int64), public=folded.tallies.is_public, complete=folded.complete,
-        )  # fmt: skip
+        cells = counted(counts.sum(axis=(0, 1)), behind, (), "chi_square")
+        cells += [
+            Cells(Measure(name, "test", "chi_square", extensive=False), values, behind)
+            for name, values in found.items()
+        ]
+        return tidy("chi_square", key_columns(self._dataset, self._by, [row[2:] for row in rows]), cells, folded)
 
 
 def chi_square(counts: Counts) -> tuple[float | None, int | None, float | None]:

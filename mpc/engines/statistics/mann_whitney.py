@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from mpc.engines.statistics.contributors import together
 from mpc.engines.statistics.distributions import normal_p
 from mpc.engines.statistics.numbers import Floats, Numbers
 from mpc.engines.statistics.ordered import Codes, OrderedCounts, midranks
 from mpc.engines.statistics.passes import Folded, KeyedFold, Pass
-from mpc.engines.statistics.tables import count, each_of, figure, key_columns, subjects, taken, tidy
+from mpc.engines.statistics.tables import count, counted, each_of, figure, key_columns, subjects, taken, tidy
 from mpc.questions.statistics import CheckedStatistics
 from mpc.questions.statistics.method import level
 from mpc.results import RawResult
@@ -55,7 +56,9 @@ class MannWhitney:
             *subjects(behind, source),
             figure("mean_rank", "association", mean_ranks, behind, source=source),
         ]
+        everybody = folded.tallies.contributors(None, together(pair, len(folded.groups)), 1)
         tests = [
+            *counted([numbers.sum()], everybody, both, "mann_whitney"),
             figure("u", "test", [statistic if numbers.all() else np.nan], both, source="mann_whitney"),
             figure("z", "test", [score], both, source="mann_whitney"),
             figure("p_value", "test", [normal_p(score)], both, source="mann_whitney"),

@@ -8,7 +8,18 @@ from mpc.engines.statistics.counting import GroupRows
 from mpc.engines.statistics.distributions import normal_bound, normal_p
 from mpc.engines.statistics.levels import is_one_of
 from mpc.engines.statistics.passes import Folded, KeyedFold, Pass
-from mpc.engines.statistics.tables import Behind, Cells, count, each_of, figure, key_columns, subjects, taken, tidy
+from mpc.engines.statistics.tables import (
+    Behind,
+    Cells,
+    count,
+    counted,
+    each_of,
+    figure,
+    key_columns,
+    subjects,
+    taken,
+    tidy,
+)
 from mpc.questions.statistics import CheckedStatistics
 from mpc.results import RawResult, RawTable
 
@@ -75,15 +86,20 @@ class Risk:
         keys["measure"] = pa.array(list(MEASURES) * len(strata), pa.utf8())
         row = np.repeat(np.arange(len(strata)), len(MEASURES)) * _CELLS
         sides = tuple(one for cell in range(_CELLS) for one in taken(behind, row + cell))
-        return tidy("comparison", keys, self._shown(estimate, lower, upper, score, sides), folded)
+        every = folded.tallies.contributors(None, np.arange(counts.size) // _CELLS, len(strata))
+        number = counts.sum(axis=1).astype(np.int64)
+        cells = counted(number[row // _CELLS], taken(every, row // _CELLS), sides, self._outcome)
+        return tidy("comparison", keys, [*cells, *self._shown(estimate, lower, upper, score, sides)], folded)
 
     def _pooled(self, folded: Folded, counts: Floats, behind: Behind) -> RawTable:
         estimate, lower, upper, score = mantel_haenszel(counts, self._bound)
         some = np.flatnonzero(counts.sum(axis=1) > 0)
         sides = each_of(behind, (some[:, None] * _CELLS + np.arange(_CELLS)).ravel())
         keys = {"measure": pa.array(["odds_ratio"], pa.utf8())}
-        shown = self._shown(np.array([estimate]), np.array([lower]), np.array([upper]), np.array([score]), sides)
-        return tidy("pooled", keys, shown, folded, complete=True)
+        every = folded.tallies.contributors(None, np.zeros(counts.size, np.int64), 1)
+        cells = counted([int(counts.sum())], every, sides, self._outcome)
+        cells += self._shown(np.array([estimate]), np.array([lower]), np.array([upper]), np.array([score]), sides)
+        return tidy("pooled", keys, cells, folded, complete=True)
 
     def _shown(self, estimate: Floats, lower: Floats, upper: Floats, score: Floats, sides: Behind) -> list[Cells]:
         return [

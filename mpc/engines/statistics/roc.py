@@ -11,7 +11,7 @@ from mpc.engines.statistics.mann_whitney import alike
 from mpc.engines.statistics.numbers import Numbers
 from mpc.engines.statistics.ordered import Codes, OrderedCounts
 from mpc.engines.statistics.passes import Folded, KeyedFold, Pass
-from mpc.engines.statistics.tables import Behind, count, each_of, figure, subjects, tidy
+from mpc.engines.statistics.tables import Behind, count, counted, each_of, figure, subjects, tidy
 from mpc.questions.statistics import CheckedStatistics
 from mpc.results import Contributors, RawResult, RawTable
 
@@ -76,7 +76,7 @@ class Roc:
         return tidy("area", {}, cells, folded, complete=True)
 
     def _curve(self, folded: Folded) -> RawTable:
-        """Return the share of each class with a score of the threshold or more; all its cells have to be large."""
+        """Return how many have a score of the threshold or more, and which share of each class; none may be few."""
         many = len(self._thresholds)
         counts = folded.accumulator.counts.reshape(2, many + 1)
         above = counts[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
@@ -84,7 +84,11 @@ class Roc:
             shares = above / counts.sum(axis=1, keepdims=True)
         behind = self._sides(folded, many)
         source = f"{self._score[0]} thresholds"
+        interval = np.arange(2 * (many + 1)) % (many + 1)
+        reached = [folded.tallies.contributors(None, np.where(interval > i, 0, -1), 1) for i in range(many)]
+        everybody = tuple(_stacked(list(parts)) for parts in zip(*reached, strict=True))
         cells = [
+            *counted(above.sum(axis=0), everybody, behind, source),
             figure("true_positive_rate", "rate", shares[0], behind, source=source),
             figure("false_positive_rate", "rate", shares[1], behind, source=source),
         ]

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from mpc.engines.statistics.contributors import together
 from mpc.engines.statistics.distributions import t_bound, t_p
 from mpc.engines.statistics.means import GroupMeans
 from mpc.engines.statistics.passes import Folded, Pass
-from mpc.engines.statistics.tables import each_of, figure, tidy
+from mpc.engines.statistics.tables import counted, each_of, figure, tidy
 from mpc.questions.statistics import CheckedStatistics
 from mpc.questions.statistics.method import level
 from mpc.results import RawResult
@@ -45,7 +46,9 @@ class TTest:
         bounds = {"difference": apart if known else np.nan, "standard_error": error}
         bounds |= {"lower": apart - reach, "upper": apart + reach}
         shown = dict(zip(bounds, self._means.numbers.shown(np.array(list(bounds.values()))).tolist(), strict=True))
+        everybody = folded.tallies.contributors(None, together(pair, len(folded.groups)), 1)
         cells = [
+            *counted([moments.count[pair].sum()], everybody, behind, "t_test"),
             figure("difference", "mean", [shown["difference"]], behind, source=source, unit=unit, largest=weighed),
             *(
                 figure(name, "uncertainty", [shown[name]], behind, source=source, unit=unit)

@@ -65,6 +65,15 @@ def subjects(behind: Behind, source: str = "*", *, of: str = "") -> list[Cells]:
     return [count(names[domain], one.total, behind, source) for domain, one in shown.items()]
 
 
+def counted(rows: npt.ArrayLike, everybody: Behind, parts: Behind, source: str) -> list[Cells]:
+    """Return how many rows and subjects stand behind cells of ``source`` that are made of ``parts``, all together.
+
+    They share the fate of those cells: beside some of the parts they tell the others.
+    """
+    behind = (*everybody, *parts)
+    return [count("n", rows, behind, source), *subjects(behind, source)]
+
+
 def taken(behind: Behind, rows: npt.ArrayLike) -> Behind:
     """Return who stands behind the cells ``rows``, in that order."""
     chosen = np.asarray(rows, np.int64)

@@ -12,6 +12,8 @@ from mpc.questions.statistics.method import (
 )
 from mpc.table.schema import Dataset
 
+_TAKEN = {"n", "subjects", "chi_square", "degrees_of_freedom", "p_value", "fisher_p_value"}
+
 
 def _sentence(arguments: Arguments, dataset: Dataset) -> str:
     by = arguments["by"]
@@ -31,9 +33,9 @@ def _check(arguments: Arguments, dataset: Dataset) -> None:
             "repeated", "a crosstab names a column twice", why="a column against itself says nothing",
             remedy="name different columns for row, column and by",
         )  # fmt: skip
-    for name in sorted({"n", "subjects"} & set(names)):
+    for name in sorted(_TAKEN & set(names)):
         raise forbidden(
-            "name", f"a crosstab cannot have a column called {name}", why="the counts have that name",
+            "name", f"a crosstab cannot have a column called {name}", why="a result column has that name",
             remedy="give the column another name in the contract",
         )  # fmt: skip
     check_cells(names, dataset)

@@ -15,7 +15,9 @@ from mpc.questions.statistics.method import (
 )
 from mpc.table.schema import Dataset
 
-_NAMES_ARE_FREE = key_names_are_free("exposed", "measure", "n", "subjects", "events", "risk")
+_NAMES_ARE_FREE = key_names_are_free(
+    "exposed", "measure", "n", "subjects", "events", "risk", "estimate", "lower", "upper", "p_value"
+)
 
 
 def _sentence(arguments: Arguments, dataset: Dataset) -> str:

@@ -1,6 +1,6 @@
 """Association methods against scipy, statsmodels and scikit-learn on real data, to 1e-8 relative."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from mpc.contract.terms import Rules
 from mpc.disclosure import control
 from mpc.engines.statistics.fisher import fisher_exact
 from mpc.errors import Exhausted, Forbidden
-from mpc.results import RawResult
+from mpc.results import RawResult, RawTable
 from tests.engines.statistics.real_rows import Rows, answer, lines, real
 
 CONFIDENCE = ["0.95"]
@@ -182,9 +182,56 @@ def test_points_of_a_curve_tell_nothing_of_the_few_between_them() -> None:
     )
     release = control(RawResult(tuple(found.values())), rules)
     assert found["roc"].data.column("true_positive_rate").null_count == 0
-    shown = dict(zip(*(release.tables[1].data.column(i).to_pylist() for i in (0, 1)), strict=True))
+    curve = release.tables[1].data.to_pydict()
+    shown = dict(zip(curve["threshold"], curve["true_positive_rate"], strict=True))
     # Between 10 and 11 lie 8 with the outcome and none without it.
     assert shown == {10.0: 0.8, 11.0: None, 30.0: 0.4}
+
+
+BY_SMOKE: Mapping[str, Sequence[str]] = {"by": ["smoke"], "levels": ["true", "false"]}
+RISK: Mapping[str, Sequence[str]] = {
+    "exposure": ["smoke"], "exposed": ["true"], "outcome": ["low"], "event": ["true"], "confidence": CONFIDENCE,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "table", "arguments"),
+    [
+        ("crosstab", "chi_square", {"row": ["race"], "column": ["low"]}),
+        ("t_test", "t_test", {"column": ["bwt"], "confidence": CONFIDENCE, **BY_SMOKE}),
+        ("mann_whitney", "mann_whitney", {"column": ["bwt"], **BY_SMOKE}),
+        ("anova", "fit", {"column": ["bwt"], "by": ["race"]}),
+        ("risk", "comparison", RISK),
+        ("risk", "pooled", {**RISK, "by": ["race"]}),
+    ],
+)  # fmt: skip
+def test_a_test_tells_its_rows_and_subjects_unless_something_beside_it_is_withheld(
+    births: Rows, method: str, table: str, arguments: Any
+) -> None:
+    found = answer({name: [*values] * 20 for name, values in births.items()}, method, **arguments)
+    everybody = 20 * len(births["bwt"])
+    assert {(line["n"], line["subjects"]) for line in lines(found[table])} == {(everybody, everybody)}
+    assert released(found, table, 10) == {everybody}
+    # The smallest of the other cells has fewer.
+    assert released(found, table, 1400) == {None}
+
+
+def released(found: Mapping[str, RawTable], table: str, threshold: int) -> set[int | None]:
+    rules = Rules(
+        profile="standard", threshold=threshold, coalition=1, zeros="release", complementary="suppress",
+        significant_digits=6,
+    )  # fmt: skip
+    tables = control(RawResult(tuple(found.values())), rules).tables
+    shown = next((each.data for each in tables if each.name == table), None)
+    return {None} if shown is None or not shown.num_rows else set(shown.column("subjects").to_pylist())
+
+
+def test_a_threshold_tells_who_has_a_score_of_it_or_more(births: Rows) -> None:
+    found = answer(
+        births, "roc", score=["lwt"], outcome=["low"], event=["false"], thresholds=["100", "140"], confidence=CONFIDENCE
+    )
+    reached = [sum(weight >= least for weight in births["lwt"]) for least in (100, 140)]
+    assert [(line["n"], line["subjects"]) for line in lines(found["roc"])] == [(many, many) for many in reached]
 
 
 def test_a_huge_offset_changes_no_test(births: Rows) -> None:

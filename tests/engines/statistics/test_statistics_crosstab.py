@@ -58,7 +58,7 @@ def test_counts_totals_contributors_and_test(patients: Make, table: Make) -> Non
     (line,) = test.data.to_pylist()
     assert line["chi_square"] == pytest.approx(expected.statistic, rel=1e-12)
     assert (line["degrees_of_freedom"], line["p_value"]) == (2, pytest.approx(expected.pvalue, rel=1e-10))
-    assert {measure.kind for measure in test.measures} == {"test"}
+    assert {measure.source for measure in test.measures} == {"chi_square"}
     assert test.contributors["p_value"][0].total.tolist() == [len(whole)]
 
 
@@ -109,7 +109,9 @@ def test_no_rows_at_all(patients: Make, table: Make) -> None:
         terms, (table(terms, "north", []), table(terms, "south", [])), row=("grade",), column=("treated",)
     )
     assert set(result.tables[0].data.column("n").to_pylist()) == {0}
-    assert result.tables[1].data.to_pylist() == [{"chi_square": None, "degrees_of_freedom": None, "p_value": None}]
+    assert result.tables[1].data.to_pylist() == [
+        {"n": 0, "subjects": 0, "chi_square": None, "degrees_of_freedom": None, "p_value": None}
+    ]
 
 
 @pytest.mark.parametrize("identity", ["shared", "disjoint", "unknown"])
