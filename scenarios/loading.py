@@ -75,5 +75,6 @@ def _ill_typed(path: Path, problem: ValidationError) -> Misconfigured:
 def _line_in(path: Path, problem: Exception) -> str:
     if isinstance(problem, SyntaxError) and problem.lineno is not None:
         return f" at line {problem.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == str(path)]
+    named = {str(path), str(path.absolute())}  # the import system makes paths absolute
+    lines = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename in named]
     return f" at line {lines[-1]}" if lines else ""

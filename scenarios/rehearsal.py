@@ -11,6 +11,7 @@ from mpc.contract.document import contract_bytes, strictest
 from mpc.contract.terms import Contract
 from mpc.disclosure import Release, control
 from mpc.engines import answer
+from mpc.errors import Refusal
 from mpc.evidence.claims import SimulatedReference
 from mpc.questions.terms import Parameter
 from parties.report.building import build_report
@@ -59,10 +60,13 @@ def rehearse(
         computation.name: _first_values(computation.parameters) | dict((parameters or {}).get(computation.name, {}))
         for computation in contract.computations
     }
-    releases = {
-        name: control(answer(contract, name, values, tables, memory_bytes=memory, threads=1), rules)
-        for name, values in asked.items()
-    }
+    releases: dict[str, Release] = {}
+    for name, values in asked.items():
+        try:
+            releases[name] = control(answer(contract, name, values, tables, memory_bytes=memory, threads=1), rules)
+        except Refusal as refused:
+            refused.field = ".".join(["computations", name, *filter(None, [refused.field])])
+            raise
     return Rehearsal(contract, asked, releases)
 
 

@@ -33,6 +33,16 @@ def test_a_file_that_makes_no_scenario_says_where(tmp_path: Path, text: str, cod
     assert said in caught.value.remedy
 
 
+def test_the_line_is_told_of_a_file_that_is_named_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study.py").write_text("\n\nscenario = 1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Misconfigured) as caught:
+        load_scenario(Path("study.py"))
+    assert caught.value.remedy == "correct the file at line 3"
+
+
 SLIPS = (
     ("owners=[north, south]", 'owners=["north_hospital", south]', "Dataset.owners.0"),
     ('identity="disjoint"', 'identity="same"', "Subject.identity"),

@@ -1,14 +1,15 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import scenarios.breast_cancer
 import scenarios.flights
-from mpc.errors import Forbidden
+from mpc.errors import Exhausted, Forbidden
 from scenarios.cli import TEMPLATE
 from scenarios.loading import load_scenario
 from scenarios.rehearsal import rehearse
-from scenarios.scenario import Scenario
+from scenarios.scenario import Scenario, statistics
 
 
 @pytest.fixture
@@ -32,6 +33,14 @@ def test_the_template_works_and_is_a_page(template: Scenario) -> None:
     rehearsal = rehearse(template, rows=400, seed=1)
     assert all(release.status == "pass" for release in rehearsal.releases.values())
     assert len([line for line in TEMPLATE.read_text(encoding="utf-8").splitlines() if line.strip()]) <= 45
+
+
+def test_a_question_that_refuses_at_the_run_is_named() -> None:
+    patients = scenarios.breast_cancer.patients
+    asked = {"table": statistics.crosstab(patients["grade"], patients["size_class"], fisher=True)}
+    with pytest.raises(Exhausted) as caught:
+        rehearse(replace(scenarios.breast_cancer.scenario, computations=asked), rows=2000, seed=1)
+    assert (caught.value.code, caught.value.field) == ("statistics.fisher", "computations.table")
 
 
 def test_few_rows_are_withheld_in_a_rehearsal_too(template: Scenario) -> None:
