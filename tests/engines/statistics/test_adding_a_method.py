@@ -1,6 +1,7 @@
 """The worked example of docs/adding-a-method.md is a method: it is checked, computed and released."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mpc.disclosure.rules.coverage import COVERED
 from mpc.engines.statistics.executor import execute
 from mpc.questions.statistics import check_statistics
 from mpc.questions.terms import StatisticsQuestion
+from scenarios.methods import descriptive
 from tests.statistics_examples import dataset, rows, tables
 
 PAGE = (Path(__file__).parents[3] / "docs/adding-a-method.md").read_text(encoding="utf-8")
@@ -21,20 +23,24 @@ RULES = Rules(
 )
 
 
-def run(text: str) -> dict[str, Any]:
-    made: dict[str, Any] = {"__name__": "example"}
+def run(text: str, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    made: dict[str, Any] = {**(known or {}), "__name__": "example"}
     exec(compile(text, "docs/adding-a-method.md", "exec"), made)  # noqa: S102 - our own page
     return made
 
 
 def test_the_worked_example_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    question_text, engine_text = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    question_text, engine_text, scenario_text = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     method, plan = run(question_text)["METHOD"], run(engine_text)["Variation"]
     monkeypatch.setattr("mpc.questions.statistics.METHODS", {method.name: method})
     terms, whole = dataset(), rows(300)
     question = StatisticsQuestion(
         kind="statistics", method="variation", dataset="patients", arguments={"column": ("cost",), "by": ("grade",)}
     )
+    told = run(scenario_text, vars(descriptive))["variation"](
+        None, LinkedColumn("cost", "patients"), by=["grade"]
+    ).question
+    assert told["arguments"] == {name: list(values) for name, values in question.arguments.items()}
     checked = check_statistics("asked", question, {"patients": terms})
     assert checked.sentence.startswith("Standard deviation of cost in patients in parts of its mean in each group")
     release = control(execute(plan(checked), terms, tables(terms, whole, 50)), RULES)
