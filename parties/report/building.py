@@ -20,6 +20,7 @@ from parties.report.view import (
     codebooks,
     question_text,
     signers_of,
+    term_in_words,
     terms,
     trust_of,
     units,
@@ -83,7 +84,7 @@ def _table(
     table: ReleasedTable, labels: Mapping[str, Mapping[str, str]], key_units: Mapping[str, str], method: str | None
 ) -> ReportTable:
     keys = tuple(
-        ReportColumn(name, "key", key_units.get(name), dict(labels.get(name, {})), labels_alone=name == "term")
+        ReportColumn(name, "key", key_units.get(name), _labels(table, name, labels), labels_alone=name == "term")
         for name in table.keys
     )
     measures = tuple(ReportColumn(measure.name, measure.kind, measure.unit) for measure in table.measures)
@@ -109,6 +110,14 @@ def _table(
         ),
         method=method,
     )
+
+
+def _labels(table: ReleasedTable, name: str, labels: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    own = dict(labels.get(name, {}))
+    if name != "term":
+        return own
+    shown = {str(term): term_in_words(str(term), own) for term in table.data.column(name).to_pylist()}
+    return {term: words for term, words in shown.items() if words != term}
 
 
 def _units_of_keys(contract: Contract, asked: Computation) -> dict[str, str]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 LONG_DIGEST = 40
-WIDE_FROM = 9
+WIDE_FROM = 8
 """From how many columns on a table is set closer, so that it fits the page and the sheet."""
 
 

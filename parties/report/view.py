@@ -302,13 +302,19 @@ def codebooks(contract: Contract) -> dict[str, dict[str, str]]:
 
 
 def terms(contract: Contract) -> dict[str, str]:
-    """Return the labels of the terms of models that stand for one value of a category, such as ``grade[2]``."""
-    return {
+    """Return the labels of terms of models that stand for a value or a party, such as ``grade[2]``."""
+    parties = {f"party[{party.name}]": f"party: {party.label}" for party in contract.parties}
+    return parties | {
         f"{column}[{value}]": f"{column.replace('_', ' ')}: {label}"
         for column, labels in codebooks(contract).items()
         for value, label in labels.items()
         if label != value
     }
+
+
+def term_in_words(term: str, known: Mapping[str, str]) -> str:
+    """Return a term of a model by the labels of ``known`` terms, in an interaction each part by its own."""
+    return " \N{MULTIPLICATION SIGN} ".join(known.get(part, part) for part in term.split(":"))
 
 
 def units(contract: Contract) -> dict[str, str]:

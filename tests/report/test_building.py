@@ -85,6 +85,23 @@ def test_a_term_of_a_model_is_told_in_the_codebooks_words() -> None:
     assert table.rows[0][0].value == "grade[2]"  # data keep the term
 
 
+@pytest.mark.parametrize(
+    ("term", "words"),
+    [
+        ("grade[2]:grade[3]", "grade: moderately differentiated \N{MULTIPLICATION SIGN} grade: poorly differentiated"),
+        ("age:grade[2]", "age \N{MULTIPLICATION SIGN} grade: moderately differentiated"),
+        ("party[gbsg]", "party: German Breast Cancer Study Group"),
+        ("grade[9]:age", "grade[9] \N{MULTIPLICATION SIGN} age"),
+    ],
+)  # fmt: skip
+def test_each_part_of_an_interaction_is_told_in_words(term: str, words: str) -> None:
+    (table,) = build_report(
+        contract(), DIGEST, released("coefficients", "term", term), computation="prognosis", parameters={},
+        provenance=None,
+    ).tables  # fmt: skip
+    assert said(table, 0)[0].text == words
+
+
 def test_the_times_of_a_survival_curve_have_the_unit_of_their_column() -> None:
     release = released("survival", "time", 365)
     (table,) = build_report(

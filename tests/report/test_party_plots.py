@@ -59,6 +59,13 @@ BANDS = ReportTable(
 )  # fmt: skip
 
 
+def test_deviance_residuals_are_called_so() -> None:
+    (plot,) = plots(replace(BANDS, method="cox"))
+    assert plot.caption == "Number of deviance residuals in each band"
+    assert "deviance residuals" in plot.svg
+    assert "standard deviations" not in plot.svg + plot.description
+
+
 def test_residuals_are_drawn_in_bands_without_their_total() -> None:
     (plot,) = plots(BANDS)
     assert plot.caption == "Number of residuals in each band, in standard deviations"

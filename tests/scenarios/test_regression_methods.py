@@ -19,7 +19,7 @@ patients = Dataset(
         "grade": category("grade", {"1": "well", "2": "moderately", "3": "poorly"}, filterable=True),
         "ill": boolean("whether ill", filterable=True),
         "age": integer("age", minimum=18, maximum=90, nullable=True),
-        "score": real("score", minimum=0, maximum=1),
+        "score": real("score", unit="points", minimum=0, maximum=1),
         "weight": real("weight", minimum=0.5, maximum=2),
         "visits": integer("visits", minimum=0, maximum=9),
         "years": real("years", minimum=1, maximum=5),
@@ -69,6 +69,14 @@ def test_an_effect_of_each_party_but_the_first(rehearsal: Any) -> None:
     terms = set(table.data.column("term").to_pylist())
     assert {"party[south]", "party[west]"} <= terms
     assert "party[north]" not in terms
+
+
+def test_estimates_of_least_squares_have_the_unit_of_the_response(rehearsal: Any) -> None:
+    units = {measure.name: measure.unit for measure in rehearsal.releases["linear"].tables[0].measures}
+    assert {units[name] for name in ("estimate", "standard_error", "lower", "upper")} == {"points"}
+    assert units["p_value"] is None
+    odds = {measure.unit for table in rehearsal.releases["logistic"].tables for measure in table.measures}
+    assert odds == {None}
 
 
 def test_what_stands_in_the_contract() -> None:

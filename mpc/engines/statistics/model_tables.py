@@ -23,6 +23,9 @@ from mpc.results import Contributors, MeasureKind, ModelSize, RawResult, RawTabl
 Floats = npt.NDArray[np.float64]
 
 
+_OF_THE_RESPONSE = frozenset({"estimate", "standard_error", "lower", "upper"})
+
+
 @dataclass(frozen=True)
 class Note:
     """A sentence about a model, and the places of the coefficients that it speaks of."""
@@ -59,6 +62,15 @@ class Tables:
         self._results = tuple(results)
         self._compared = [each for each in results if each.fit.party is not None and not each.fit.left_out]
         self._left_out = [each for each in results if each.fit.left_out]
+
+    @property
+    def _unit(self) -> str | None:
+        """The response's unit, in which estimates of least squares are told, each for one unit of its term."""
+        response = self._study.formula.response
+        if self._results[0].ratio is not None or response.transform != "identity":
+            return None
+        column = self._study.dataset.column(response.column)
+        return None if column is None else column.unit
 
     def result(self) -> RawResult:
         """Return all tables."""
@@ -103,7 +115,8 @@ class Tables:
         cells: list[Cells] = subjects(behind, "estimate")
         for measure in columns[0]:
             values = np.concatenate([one[measure] for one in columns])
-            cells.append(figure(measure, _kind(measure), values, behind, source="estimate"))
+            unit = self._unit if measure in _OF_THE_RESPONSE else None
+            cells.append(figure(measure, _kind(measure), values, behind, source="estimate", unit=unit))
         sizes = tuple(self._size(each) for each, labels in zip(results, terms, strict=True) for _ in labels)
         return tidy(name, keys, cells, self._folded, complete=True, models=sizes)
 
@@ -117,7 +130,8 @@ class Tables:
         ]
         for name in self._results[0].figures:
             values = [each.figures.get(name, np.nan) for each in self._results]
-            cells.append(figure(name, "goodness", values, behind, source="fit"))
+            unit = self._unit if name == "residual_sd" else None
+            cells.append(figure(name, "goodness", values, behind, source="fit", unit=unit))
         keys = {"model": pa.array([each.fit.label for each in self._results], pa.utf8())}
         models = tuple(self._size(each) for each in self._results)
         return tidy("models", keys, cells, self._folded, complete=True, models=models)

@@ -11,6 +11,7 @@ FORMULA = FormulaText("formula", "binary", offsets=False)
 
 _TIES = {"efron": "Efron", "breslow": "Breslow"}
 _BASELINE = {"joint": "", "party": ", with a baseline hazard of each party's own"}
+_TRANSFORM = {"km": "Kaplan-Meier's survival", "identity": "time", "log": "the logarithm of time"}
 _VARIANCE = {"model": "", "robust": ", with standard errors that are robust by subject"}
 
 
@@ -27,7 +28,8 @@ def _sentence(arguments: Arguments, dataset: Dataset) -> str:
         f"Cox proportional hazards model {arguments['formula'][0]} of {dataset.name} over time "
         f"{arguments['time'][0]}{entry} ({_TIES[arguments['ties'][0]]} ties){strata}"
         f"{_BASELINE[arguments['baseline'][0]]}{robust}: hazard ratios with {percent} % confidence intervals, "
-        "tests, and a test of whether hazards are proportional; rows with a missing value are left out."
+        f"tests, and a test of whether hazards are proportional, by {_TRANSFORM[arguments['transform'][0]]}; "
+        "rows with a missing value are left out."
         f"{bands(arguments, 'deviance residuals')}"
     )
 
@@ -66,7 +68,7 @@ METHOD = Method(
         Choice("ties", tuple(_TIES)),
         Choice("baseline", tuple(_BASELINE)),
         Choice("variance", tuple(_VARIANCE)),
-        Choice("transform", ("km", "identity", "log")),
+        Choice("transform", tuple(_TRANSFORM)),
         RESIDUALS,
         CONFIDENCE,
     ),

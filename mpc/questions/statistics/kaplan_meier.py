@@ -12,7 +12,7 @@ def _sentence(arguments: Arguments, dataset: Dataset) -> str:
     at = arguments["at"]
     times = f"{len(at)} times from {at[0]} to {at[-1]}" if len(at) > 1 else f"time {at[0]}"
     return (
-        f"Kaplan-Meier survival of {dataset.name} ({followed(arguments)}){by} at {times}, with 95% intervals, numbers "
+        f"Kaplan-Meier survival of {dataset.name} ({followed(arguments)}){by} at {times}, with 95 % intervals, numbers "
         "at risk and events, and the median time; rows with a missing value are left out."
     )
 

@@ -20,6 +20,7 @@ PLOTS: Mapping[tuple[str, str], Callable[[ReportTable], tuple[Plot, ...]]] = Map
     ("kaplan_meier", "median"): lambda _: (),  # the curve above it shows it
     ("histogram", "histogram"): histogram.plots,
     **{(model, "residuals"): residuals.plots for model in FITTED},
+    ("crosstab", "chi_square"): lambda _: (),  # the table above it is drawn
     ("roc", "roc"): roc.plots,
     ("risk", "comparison"): risk.plots,
     **{(model, "models"): lambda _: () for model in FITTED},  # figures of models are read, not looked at

@@ -145,13 +145,18 @@ def _in_codebook_order(groups: Iterable[str], table: ReportTable, key: int) -> t
 
 def _draw(panel: _Panel, table: ReportTable, place: int) -> Plot:
     first, *others = table.keys
-    width = min(9.0, max(4.6, 1.6 + 0.52 * len(panel.groups) * len(panel.series)))
+    words = max(len(word) for group in panel.groups for word in group.split() or [""])
+    room = max(0.52 * len(panel.series), min(words, TICK_WIDTH) / CHARACTERS_AN_INCH)  # inches a group
+    width = min(9.0, max(4.6, 1.6 + room * len(panel.groups)))
+    line = max(words, min(TICK_WIDTH, int((width - 1.6) / len(panel.groups) * CHARACTERS_AN_INCH)))
     legend = _Legend.of(panel.series, width)
     height = AXES_HEIGHT + LEGEND_LINE * legend.lines
     with drawing((width, height), salt=f"{table.name}/{panel.measure.name}/{place}") as (axes, svg):
         draw = _bars if panel.measure.kind in BARS else _dots
         draw(axes, panel)
-        axes.set_xticks(range(len(panel.groups)), [literal(textwrap.fill(group, TICK_WIDTH)) for group in panel.groups])
+        axes.set_xticks(
+            range(len(panel.groups)), [literal(textwrap.fill(group, min(line, TICK_WIDTH))) for group in panel.groups]
+        )
         axes.set_xlabel(literal(table.columns[first].heading))
         axes.set_xlim(-0.6, len(panel.groups) - 0.4)
         if len(panel.series) > 1:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from parties.report.plots import forest
 from parties.report.plots.drawing import Plot
 from parties.report.view import Cell, ReportTable
+from parties.report.words import written
 
 MOST_PLOTS = 9
 TOGETHER = "all parties together"
@@ -21,7 +22,7 @@ def plots(table: ReportTable) -> tuple[Plot, ...]:
         replace(plot, caption=caption, description=plot.description.replace(plot.caption, caption, 1))
         for place, name in enumerate(shown)
         for plot in forest.plots(_of(table, name, party, term, place))
-        for caption in [f"{name}: estimates of each party, with their intervals"]
+        for caption in [f"{written(Cell(name), table.columns[term])}: estimates of each party, with their intervals"]
     )
 
 

@@ -53,7 +53,7 @@ def plots(table: ReportTable) -> tuple[Plot, ...]:
         if len(curves) > 1:
             axes.legend(loc="lower left", frameon=False, labelcolor=INK)
         _risk_table(axes, curves)
-    caption = "Survival with 95% intervals at the declared times; below, how many are at risk"
+    caption = "Survival with 95 % intervals at the declared times; below, how many are at risk"
     return (Plot(themed(svg.getvalue(), 0, table.name), caption, _described(curves, caption)),)
 
 
