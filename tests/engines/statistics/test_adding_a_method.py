@@ -15,6 +15,7 @@ from mpc.engines.statistics.executor import execute
 from mpc.questions.statistics import check_statistics
 from mpc.questions.terms import StatisticsQuestion
 from scenarios.methods import descriptive
+from scenarios.scenario import ColumnOf
 from tests.statistics_examples import dataset, rows, tables
 
 PAGE = (Path(__file__).parents[3] / "docs/adding-a-method.md").read_text(encoding="utf-8")
@@ -37,9 +38,8 @@ def test_the_worked_example_works(monkeypatch: pytest.MonkeyPatch) -> None:
     question = StatisticsQuestion(
         kind="statistics", method="variation", dataset="patients", arguments={"column": ("cost",), "by": ("grade",)}
     )
-    told = run(scenario_text, vars(descriptive))["variation"](
-        None, LinkedColumn("cost", "patients"), by=["grade"]
-    ).question
+    made = run(scenario_text, vars(descriptive))["variation"]
+    told = made(None, ColumnOf("patients", "cost"), by=["grade"]).question
     assert told["arguments"] == {name: list(values) for name, values in question.arguments.items()}
     checked = check_statistics("asked", question, {"patients": terms})
     assert checked.sentence.startswith("Standard deviation of cost in patients in parts of its mean in each group")
