@@ -1,9 +1,13 @@
+import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic.fields import FieldInfo
 
 from mpc.errors import Misconfigured
-from parties.config import load_config, parse_config
+from parties.config import Config, Settings, _models_within, load_config, parse_config
 
 SAMPLE = Path(__file__).parents[2] / "deploy" / "party.toml"
 
@@ -36,6 +40,7 @@ def test_the_sample_parses_and_all_that_it_leaves_out_is_careful() -> None:
     assert not config.consent.replace_unattended
 
 
+_ADBC = '[datasets.patients]\nquery = "SELECT 1"\n[datasets.patients.adbc]\ndriver = "d"\n'
 _COMPANIONS = {
     "intel": "[collateral]\n",
     "amd": "[collateral]\n",
@@ -44,7 +49,10 @@ _COMPANIONS = {
     "database": '[datasets.patients]\ntable = "t"\n',
     "table": '[datasets.patients]\ndatabase = "d"\n',
     "query": '[datasets.patients]\ndatabase = "d"\n',
-    "adbc": '[datasets.patients]\nquery = "SELECT 1"\n',
+    "driver": '[datasets.patients]\nquery = "SELECT 1"\n[datasets.patients.adbc]\n',
+    "uri": _ADBC,
+    "entrypoint": _ADBC,
+    "options": _ADBC,
 }
 
 
@@ -54,7 +62,45 @@ def test_what_stands_in_the_comments_of_the_sample_is_true_as_well() -> None:
     for line in commented:
         companion = _COMPANIONS.get(line.split(" ")[0], '[datasets.patients]\nsource = "a"\n[datasets.patients.read]\n')
         parse_config(f"{LEAST}{companion}{line}\n".encode(), folder=Path())
-    assert len(commented) == 14
+    assert len(commented) == 17
+
+
+def settings_of(section: type[Settings], path: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield each setting of ``section`` and below by the path that the sample gives it, with what pydantic knows."""
+    for name, info in section.model_fields.items():
+        spelled = f"{path}.{info.alias or name}".removeprefix(".")
+        if within := _models_within(info.annotation):
+            named = {"datasets": ".patients", "datasets.patients.columns": ".*"}.get(spelled, "")
+            yield from settings_of(within, spelled + named)
+        elif spelled != "known_parties":  # whose own settings are the parties' names
+            yield spelled, info
+
+
+def explained() -> dict[str, str]:
+    """Return the comment beside each setting of the sample, also of those that are commented out."""
+    found: dict[str, str] = {}
+    section = ""
+    for line in (line.removeprefix("# ") for line in SAMPLE.read_text().splitlines()):
+        if heading := re.fullmatch(r"\[([a-z_.]+)\]", line):
+            section = re.sub(r"(?<=\.columns)\.\w+", ".*", heading[1])
+        elif setting := re.match(r"(\w+) = (.+?)(?:\s+# (.+))?$", line):
+            found.setdefault(f"{section}.{setting[1]}", setting[3] or "")
+    return found
+
+
+def test_the_sample_names_every_setting_and_says_its_default_or_that_it_is_required() -> None:
+    comments = {name: text for name, text in explained().items() if not name.startswith("known_parties.")}
+    settings = dict(settings_of(Config))
+    assert set(comments) == set(settings)
+    assert len(settings) == 34
+    for name, info in settings.items():
+        if info.is_required():
+            assert comments[name].startswith("required: "), name
+            continue
+        said = re.match(r"default: ([^;]+)", comments[name])
+        assert said, name
+        if info.default is not None:
+            assert info.default == type(info.default)(tomllib.loads(f"default = {said[1]}")["default"]), name
 
 
 def test_a_typing_error_is_met_with_section_line_and_the_nearest_setting() -> None:
