@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from mpc.messages import StatusReply
+from mpc.contract.consent import missing_consents
+from mpc.messages import Awaited, StatusReply
 from parties.daemon import Daemon
 from parties.decisions import Situation, awaits_person, decide
 from parties.ledger import Agreed
@@ -58,6 +59,7 @@ def overview(daemon: Daemon) -> dict[str, Any]:
         "results": [] if agreed is None else [result.run for result in daemon.ledger.results(agreed.digest)],
         "trouble": None if last is None else last.as_data(),
         **_told(situation.status),
+        **({"awaited": _signatures_awaited(daemon, agreed)} if reached == "agreeing" and agreed is not None else {}),
     }
 
 
@@ -87,6 +89,12 @@ def _told(status: StatusReply | None) -> dict[str, Any]:
             {**vars(run), "parameters": dict(run.parameters), "missing": list(run.missing)} for run in status.runs
         ],
     }
+
+
+def _signatures_awaited(daemon: Daemon, agreed: Agreed) -> list[dict[str, Any]]:
+    """Return whose signatures have not come here; the coordinator tells nobody in particular before all have."""
+    missing = missing_consents(agreed.raw, daemon.ledger.consents(agreed.digest))
+    return [vars(Awaited(party, "consent")) for party in missing]
 
 
 def _awaits_you(daemon: Daemon, situation: Situation, agreed: Agreed | None) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from mpc.canonical import sha256
 from mpc.contract.document import contract_bytes
 from mpc.errors import Forbidden, OutOfOrder
 from mpc.evidence.appraisal import Exceptions
@@ -74,6 +75,22 @@ def verified(member: Any, receipt: bytes) -> VerifiedReceipt:
     exceptions = Exceptions(config.trust.accept_self_measured, config.trust.accept_visible_memory)
     known = member.keys.known(config.known_parties)
     return verify_receipt(receipt, known=known, exceptions=exceptions, beneficiary=member.name)
+
+
+def test_status_names_whose_signature_has_not_come(boot: Boot, member: Callable[..., Any], cards: Any) -> None:
+    raw = contract_bytes(contract_of(cards, CODE_DIGEST))
+    members = [member(name, address=boot.address) for name in ("north", "south", "university")]
+    with gathered(*(each.config for each in members)) as party:
+        digest = sha256(raw).hex()
+        for name in ("north", "university"):
+            party.clients[name].add_contract(raw)
+            party.clients[name].sign(digest, digest[:8])
+        for name in ("north", "university"):
+            party.until(lambda name=name: awaited(party.clients[name]) == [("south", "consent")])
+
+
+def awaited(client: Any) -> list[tuple[str, str]]:
+    return [(entry["party"], entry["what"]) for entry in client.status()["awaited"]]
 
 
 def test_owners_that_receive_vouch_for_each_other_and_nobody_for_itself(
