@@ -6,6 +6,7 @@ text stays here, for it may quote values.
 """
 
 import importlib
+import importlib.util
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -329,10 +330,7 @@ def _adbc_reader(settings: AdbcSettings, query: str) -> Iterator[pa.RecordBatchR
 
 
 def _adbc_connect(settings: AdbcSettings) -> tuple[Callable[[], Any], type[Exception]]:
-    """Return how to connect, and what its driver raises.
-
-    ``driver`` is a shared library, or a Python package with a ``dbapi`` module such as adbc_driver_postgresql.
-    """
+    """Return how to connect, and what its driver raises."""
     try:
         manager: ModuleType = importlib.import_module("adbc_driver_manager.dbapi")
     except ImportError:
@@ -341,16 +339,22 @@ def _adbc_connect(settings: AdbcSettings) -> tuple[Callable[[], Any], type[Excep
             remedy="pip install 'sealroom[adbc]' and the driver", field="adbc",
         ) from None  # fmt: skip
     options = dict(settings.options) | ({"uri": settings.uri} if settings.uri else {})
-    if re.fullmatch(r"adbc_driver_[a-z0-9_]+", settings.driver):
-        try:
-            driver = importlib.import_module(f"{settings.driver}.dbapi")
-        except ImportError:
-            raise Misconfigured(
-                "source.adbc.driver", "the ADBC driver is not installed", why=f"there is no package {settings.driver}",
-                remedy=f"pip install {settings.driver.replace('_', '-')}", field="adbc.driver",
-            ) from None  # fmt: skip
-        return (lambda: driver.connect(settings.uri, db_kwargs=dict(settings.options)), manager.Error)
+    driver = _adbc_library(settings.driver)
     return (
-        lambda: manager.connect(driver=settings.driver, entrypoint=settings.entrypoint, db_kwargs=options),
+        lambda: manager.connect(driver=driver, entrypoint=settings.entrypoint, db_kwargs=options),
         manager.Error,
     )
+
+
+def _adbc_library(driver: str) -> str:
+    """Return the shared library of a driver that is a Python package: the packages' own ``connect`` differ in form."""
+    if not re.fullmatch(r"adbc_driver_[a-z0-9_]+", driver):
+        return driver
+    package = importlib.util.find_spec(driver)
+    if package is None or package.origin is None:
+        raise Misconfigured(
+            "source.adbc.driver", "the ADBC driver is not installed", why=f"there is no package {driver}",
+            remedy=f"pip install {driver.replace('_', '-')}", field="adbc.driver",
+        )  # fmt: skip
+    bundled = Path(package.origin).with_name(f"lib{driver}.so")  # of this name on every platform
+    return str(bundled) if bundled.is_file() else driver

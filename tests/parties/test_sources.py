@@ -1,7 +1,9 @@
 import importlib.util
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,19 @@ def test_a_database_behind_adbc_is_streamed_by_its_query(tmp_path: Path) -> None
     with pytest.raises(Misconfigured, match=r"source\.adbc") as refusal:
         rows(data, spoilt)
     assert SECRET not in str(refusal.value)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("adbc_driver_sqlite") is None, reason="the driver is not installed")
+def test_an_adbc_driver_may_be_a_python_package(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "hospital.sqlite")) as database:
+        database.executescript("CREATE TABLE visit AS SELECT 1 AS n, 'a' AS word UNION ALL SELECT 2, 'b';")
+    adbc = {"driver": "adbc_driver_sqlite", "uri": str(tmp_path / "hospital.sqlite")}
+    place = DatasetSettings.model_validate({"adbc": adbc, "query": "SELECT n AS age, word FROM visit"})
+    data = dataset(column("age", "integer"), column("word", "text"))
+    assert rows(data, place) == [{"age": 1, "word": "a"}, {"age": 2, "word": "b"}]
+    absent = {"adbc": adbc | {"driver": "adbc_driver_absent"}, "query": "SELECT 1"}
+    with pytest.raises(Misconfigured, match=r"source\.adbc\.driver"):
+        rows(data, DatasetSettings.model_validate(absent))
 
 
 @pytest.mark.parametrize(
