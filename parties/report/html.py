@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 LONG_DIGEST = 40
 WIDE_FROM = 8
-"""From how many columns on a table is set closer, so that it fits the page and the sheet."""
+WIDEST_FROM = 12
+"""From how many columns on a table is set closer, and closer still, so that it fits the page and the sheet."""
 
 
 def html(reports: Sequence[Report]) -> str:
@@ -95,6 +96,7 @@ def _table(report: Report, table: ReportTable, among: int, markup: "type[Markup]
         ],
         "columns": _columns(table),
         "rows": _upright(table) if table.stands_upright else [_row(table, index) for index in range(len(table.rows))],
+        "widest": not table.stands_upright and len(table.columns) >= WIDEST_FROM,
         "wide": not table.stands_upright and len(table.columns) >= WIDE_FROM,
         "reasons": table.reasons,
     }

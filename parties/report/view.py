@@ -304,12 +304,23 @@ def codebooks(contract: Contract) -> dict[str, dict[str, str]]:
 def terms(contract: Contract) -> dict[str, str]:
     """Return the labels of terms of models that stand for a value or a party, such as ``grade[2]``."""
     parties = {f"party[{party.name}]": f"party: {party.label}" for party in contract.parties}
-    return parties | {
-        f"{column}[{value}]": f"{column.replace('_', ' ')}: {label}"
-        for column, labels in codebooks(contract).items()
-        for value, label in labels.items()
-        if label != value
+    yes = {
+        f"{name}[true]": f"{name.replace('_', ' ')}: yes"
+        for dataset in contract.datasets
+        for column in dataset.columns
+        if column.type == "boolean"
+        for name in (column.name, linked_name(dataset.name, column.name))
     }
+    return (
+        parties
+        | yes
+        | {
+            f"{column}[{value}]": f"{column.replace('_', ' ')}: {label}"
+            for column, labels in codebooks(contract).items()
+            for value, label in labels.items()
+            if label != value
+        }
+    )
 
 
 def term_in_words(term: str, known: Mapping[str, str]) -> str:

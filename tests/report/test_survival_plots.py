@@ -90,6 +90,20 @@ def test_nothing_is_drawn_where_everything_is_withheld(table: ReportTable) -> No
     assert plots(replace(table, rows=rows)) == ()
 
 
+def test_a_parameter_that_is_no_ratio_stands_in_the_table_alone() -> None:
+    names = ("estimate", "rate_ratio", "ratio_lower", "ratio_upper")
+    columns = (ReportColumn("term", "key"), *(ReportColumn(name, "parameter") for name in ("lower", "upper", *names)))
+    rows = (
+        (Cell("age"), *map(Cell, (0.1, 0.3, 0.2, 1.25, 1.125, 1.375))),
+        (Cell("dispersion"), *map(Cell, (0.6, 0.8, 0.7, None, None, None))),
+        (Cell("nodes"), *map(Cell, (None,) * 6)), (Cell("grade"), *[HELD] * 6),
+    )  # fmt: skip
+    (plot,) = plots(ReportTable("coefficients", columns, rows, method="negative_binomial"))
+    assert "dispersion" not in plot.svg + plot.description
+    assert "not estimated" in plot.svg
+    assert "withheld" in plot.svg
+
+
 def test_coefficients_without_a_ratio_are_drawn_as_they_are() -> None:
     columns = (
         ReportColumn("term", "key"), ReportColumn("estimate", "parameter"), ReportColumn("lower", "uncertainty"),

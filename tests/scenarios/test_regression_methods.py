@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from mpc.errors import Refusal
+from parties.report.view import term_in_words, terms
 from scenarios.rehearsal import rehearsal_contract, rehearse
 from scenarios.scenario import Dataset, Party, Scenario, Subject, boolean, category, integer, real, statistics
 
@@ -77,6 +78,11 @@ def test_estimates_of_least_squares_have_the_unit_of_the_response(rehearsal: Any
     assert units["p_value"] is None
     odds = {measure.unit for table in rehearsal.releases["logistic"].tables for measure in table.measures}
     assert odds == {None}
+
+
+def test_a_report_has_words_for_booleans_and_parties() -> None:
+    known = terms(rehearsal_contract(study(**ASKED)))
+    assert term_in_words("ill[true]:party[west]", known) == "ill: yes \N{MULTIPLICATION SIGN} party: West"
 
 
 def test_what_stands_in_the_contract() -> None:

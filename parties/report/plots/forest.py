@@ -21,10 +21,11 @@ def plots(table: ReportTable, *, named: str | None = None, caption: str | None =
     ratio = next((column.name for column in table.columns if column.name.endswith("_ratio")), None)
     names = ("estimate", "lower", "upper") if ratio is None else (ratio, "ratio_lower", "ratio_upper")
     estimate, lower, upper = (places[name] for name in names)
+    plain = places.get("estimate", estimate)
     rows = [
         (_label(table, row), row[estimate], row[lower], row[upper])
         for row in table.rows
-        if row[table.keys[-1]].value != "(intercept)"
+        if row[table.keys[-1]].value != "(intercept)" and not _has_no_ratio(row[estimate], row[plain])
     ]
     if not any(is_number(row[1]) for row in rows) or len(rows) > MOST_TERMS:
         return ()
@@ -34,6 +35,11 @@ def plots(table: ReportTable, *, named: str | None = None, caption: str | None =
         axes.set_xlabel(literal(named or heading.heading))
     caption = caption or f"{heading.heading.capitalize()} of each term, with its interval"
     return (Plot(themed(svg.getvalue(), 0, table.name), caption, _described(rows, heading, caption)),)
+
+
+def _has_no_ratio(ratio: Cell, estimate: Cell) -> bool:
+    """Tell whether a parameter is estimated and has no ratio, as a dispersion; it is no comparison."""
+    return is_number(estimate) and not is_number(ratio)
 
 
 def _label(table: ReportTable, row: tuple[Cell, ...]) -> str:
