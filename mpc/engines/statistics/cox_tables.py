@@ -13,7 +13,7 @@ from mpc.engines.statistics.distributions import chi_square_p, normal_bound, nor
 from mpc.engines.statistics.leverage import Told
 from mpc.engines.statistics.passes import Folded
 from mpc.engines.statistics.subjects_in_cells import SubjectsInCells
-from mpc.engines.statistics.tables import Cells, count, figure, subjects, tidy
+from mpc.engines.statistics.tables import Cells, count, counted, figure, subjects, tidy
 from mpc.results import MeasureKind, ModelSize, RawResult, RawTable
 
 Floats = npt.NDArray[np.float64]
@@ -183,7 +183,8 @@ def _proportional(fit: CoxFit, size: ModelSize) -> RawTable:
     behind = fit.cells.behind(fit.folded.tallies, [()] * len(fit.tests))
     statistic, freedom = (np.array([test[i] for test in fit.tests.values()], np.float64) for i in (0, 1))
     told = {"chi_square": statistic, "degrees_of_freedom": freedom, "p_value": chi_square_p(statistic, freedom)}
-    cells = [figure(name, "goodness", values, behind, source="proportional") for name, values in told.items()]
+    cells = counted([size.observations] * len(fit.tests), behind, (), "proportional")
+    cells += [figure(name, "goodness", values, behind, source="proportional") for name, values in told.items()]
     keys = {"term": pa.array(list(fit.tests), pa.utf8())}
     return tidy("proportional_hazards", keys, cells, fit.folded, complete=True, models=(size,))
 

@@ -21,6 +21,7 @@ PLOTS: Mapping[tuple[str, str], Callable[[ReportTable], tuple[Plot, ...]]] = Map
     ("histogram", "histogram"): histogram.plots,
     **{(model, "residuals"): residuals.plots for model in FITTED},
     ("crosstab", "chi_square"): lambda _: (),  # the table above it is drawn
+    ("cox", "proportional_hazards"): lambda _: (),  # each term is tested on the same rows
     ("roc", "roc"): roc.plots,
     ("risk", "comparison"): risk.plots,
     **{(model, "models"): lambda _: () for model in FITTED},  # figures of models are read, not looked at

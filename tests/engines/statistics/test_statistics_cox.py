@@ -92,6 +92,7 @@ def test_fits_and_tests_of_proportional_hazards_are_those_of_r() -> None:
         by_term = [tested.data["term"].to_pylist().index(name) for name in _terms_as_r(tested)]
         close([told(tested, "chi_square")[0][i] for i in by_term], expected[f"z{number}"], 1e-7)
         close([told(tested, "p_value")[0][i] for i in by_term], expected[f"zp{number}"], 1e-6)
+        assert told(tested, "n", "subjects") == [[row[each]] * tested.data.num_rows for each in ("n", "subjects")]
         bands = found["residuals"]
         assert told(bands, "n") == [[*expected[f"r{number}"], row["n"]]]
         below = bands.contributors["n"][-1].total.tolist()
