@@ -175,6 +175,11 @@ def test_arguments_that_a_model_does_not_take(terms: Dataset, arguments: Any, co
     assert refused.value.code == f"statistics.{code}"
 
 
+def test_an_option_that_is_left_out_is_told_as_that(terms: Dataset) -> None:
+    with pytest.raises(Forbidden, match="errors is not stated"):
+        checked(terms, "linear", formula="y ~ x", errors=())
+
+
 def test_parties_are_compared_where_there_are_some() -> None:
     alone = dataset([column("y"), column("x")])
     with pytest.raises(Forbidden, match="one owner"):

@@ -96,11 +96,17 @@ class Choice:
     def uses(self, arguments: Arguments, _dataset: Dataset) -> tuple[ColumnUse, ...]:
         """Return no use; ``Forbidden`` for anything but one of the options."""
         values = arguments[self.name]
+        expected = " or ".join(self.options)
+        if not values:
+            raise forbidden(
+                "option", f"{self.name} is not stated", why="a contract leaves no option open; another release may not "
+                "have had this one", remedy="name one of them, or use the release that made the contract",
+                field=self.name, expected=expected, found="nothing",
+            )  # fmt: skip
         if len(values) != 1 or values[0] not in self.options:
             raise forbidden(
                 "option", f"{self.name} is none of its options", why="the method declares them",
-                remedy="name one of them", field=self.name, expected=" or ".join(self.options),
-                found=", ".join(values) or "nothing",
+                remedy="name one of them", field=self.name, expected=expected, found=", ".join(values),
             )  # fmt: skip
         return ()
 
