@@ -30,7 +30,7 @@ import workload
 from mpc.canonical import sha256
 from mpc.contract.document import parse_contract
 from mpc.coordinator.children import Template
-from mpc.coordinator.loading import Loading, LoadLimits, Residency
+from mpc.coordinator.loading import Loading, LoadLimits, Residency, preparation
 from mpc.coordinator.vault import Vault, VaultFile
 from mpc.errors import Refusal
 from mpc.sealing.stream import ChunkSealer, DataKey, new_upload
@@ -67,7 +67,8 @@ class Upload:
         """Load it once, in a loader of its own; return the code of a refusal, or that it was loaded."""
         residency, limits = Residency(64 << 20), LoadLimits(upload_bytes=64 << 20, seconds=120)
         try:
-            loading = Loading(loaders.take(), self.contract, self.file, self.key, residency=residency, limits=limits)
+            child = loaders.take(preparation(self.contract, residency, limits))
+            loading = Loading(child, self.file, self.key, residency=residency, limits=limits)
             loading.chunk(self.file.places[0])
             loading.end()
             loading.rows().close()
