@@ -187,6 +187,9 @@ def test_heterogeneity_is_statsmodels() -> None:
         random = expected.mean_effect_re if expected.tau2 > 0 else expected.mean_effect_fe
         assert row["random_estimate"] == pytest.approx(random, rel=1e-9)
         assert row["degrees_of_freedom"] == 2
+        assert row["subjects"] == next(
+            one["subjects"] for one in each if (one["term"], one["party"]) == (term, "(all)")
+        )
 
 
 def test_heterogeneity_of_one_estimate_is_none() -> None:

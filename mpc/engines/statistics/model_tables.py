@@ -139,7 +139,8 @@ class Tables:
     def _heterogeneity(self) -> RawTable:
         labels = self._labels(self._compared[0])
         cells = [*self._cells(self._compared[0].fit), *[()] * (len(labels) - len(self._compared[0].fit.columns))]
-        behind = self._behind(self._compared[0], cells)
+        everybody = self._study.behind(self._folded, self._results[0].fit.owners, cells)
+        behind = (*everybody, *self._behind(self._compared[0], cells))
         tables = [_inference(each, self._study.confidence) for each in self._compared]
         found = [
             heterogeneity([t["estimate"][i] for t in tables], [t["standard_error"][i] for t in tables])
@@ -162,6 +163,7 @@ class Tables:
         measures = [figure(name, kind, each, behind, source="heterogeneity") for name, (kind, each) in columns.items()]
         models = (self._size(self._compared[0]),)
         keys = {"term": pa.array(labels, pa.utf8())}
+        measures = [*subjects(behind, "heterogeneity"), *measures]
         return tidy("heterogeneity", keys, measures, self._folded, complete=True, models=models)
 
     def _notes(self) -> RawTable:
