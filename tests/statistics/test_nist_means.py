@@ -63,7 +63,7 @@ def analysis_digits(each: analysis.AnalysisSet, owners: Sequence[str]) -> dict[s
     """Return the digits of each certified value of one set."""
     result = measured(owners, each.data, "anova", column=("value",), by=("level",))
     between, within = result.tables[1].data.to_pylist()
-    (fit,) = result.tables[2].data.to_pylist()
+    fit = result.tables[2].data.drop_columns(["n", "subjects"]).to_pylist()[0]
     found = {
         "between sum of squares": between["sum_of_squares"], "between mean square": between["mean_square"],
         "f": between["f"], "within sum of squares": within["sum_of_squares"],
