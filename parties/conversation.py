@@ -167,6 +167,7 @@ class Conversation:
         self.status = self._channel.status()
         if self._awaits("activation"):
             self._channel.activate(envelope)
+            self._take_log()  # from now on no log is this contract's without this choice
             self.status = self._channel.status()
 
     # --- rows, keys and shares -----------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ from mpc.errors import Exhausted, Forbidden, OutOfOrder, Untrusted
 from mpc.evidence.appraisal import AttestedKey
 from mpc.questions import check_parameters
 from mpc.questions.terms import Question, question_name
-from mpc.receipts.leaves import RunLeaf, parse_leaf
+from mpc.receipts.leaves import ActivationLeaf, RunLeaf, parse_leaf
 from mpc.receipts.log import EMPTY_ROOT, sign_checkpoint
 from mpc.sealing.stream import ChunkTally, Header, sign_commitment
 from mpc.signing import Purpose, VerifyingKey
@@ -108,8 +108,7 @@ class Signatory:
             replaced = None
             if current is not None:
                 self._require_replaceable(digest, attested.instance, replace=replace)
-                # ``head`` is the new instance's and extends what was seen of the old one, as the ledger made sure.
-                replaced = Replaced(instance=current.instance.hex(), log_size=head.size, log_root=head.root.hex())
+                replaced = self._replaced(digest, head)
             activation = Activation(
                 contract=agreed.digest.hex(), party=self.name, instance=attested.instance.hex(), replaces=replaced,
                 inherits=self._inherited(agreed), time=format_time(at),
@@ -118,7 +117,7 @@ class Signatory:
             receipt_key = VerifyingKey(attested.transcript.receipt_key)
             self._ledger.add_activation(digest, Activated(attested.instance, receipt_key, envelope), at=at)
             self._ledger.record(
-                "instance_replaced" if replaced else "instance_activated", at=at, contract=digest,
+                "instance_activated" if current is None else "instance_replaced", at=at, contract=digest,
                 instance=attested.instance.hex(),
             )  # fmt: skip
         return envelope
@@ -313,6 +312,18 @@ class Signatory:
                 "or set replace_unattended under [consent]",
                 found=instance.hex(),
             )  # fmt: skip
+
+    def _replaced(self, digest: bytes, head: Head) -> Replaced | None:
+        """Name the instance that the log has as this party's last choice; one that never came to the log is none.
+
+        ``head`` is the new instance's, and extends all that was seen of earlier ones, as the ledger made sure.
+        """
+        leaves = (parse_leaf(raw) for raw in reversed(self._ledger.leaves(digest)) if b'"activation"' in raw)
+        own = (leaf for leaf in leaves if isinstance(leaf, ActivationLeaf) and leaf.party == self.name)
+        for leaf in own:
+            if self._ledger.was_active(digest, bytes.fromhex(leaf.instance)):
+                return Replaced(instance=leaf.instance, log_size=head.size, log_root=head.root.hex())
+        return None
 
     def _require_active(self, digest: bytes, attested: AttestedKey, at: datetime) -> None:
         _require_purpose(attested, digest)

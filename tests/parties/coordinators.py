@@ -19,7 +19,7 @@ from mpc.coordinator.keys import InstanceKeys
 from mpc.coordinator.service import Serving, serve
 from mpc.coordinator.state import StateFolder
 from mpc.coordinator.telemetry import Telemetry
-from mpc.errors import Exhausted
+from mpc.errors import Exhausted, Unavailable
 from mpc.messages import (
     AttestReply,
     AttestRequest,
@@ -137,3 +137,16 @@ class Process:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+@contextmanager
+def losing_activations() -> Iterator[list[str]]:
+    """Coordinators booted within keep no activation, as if they died just before; yields the parties that sent one."""
+    lost: list[str] = []
+
+    def activate(_agreed: Agreed, party: str, _signed: Signed) -> CheckpointReply:
+        lost.append(party)
+        raise Unavailable("test.lost", "nothing was kept", why="the process ended", remedy="start it again")
+
+    with patch.object(Agreed, "activate", activate):
+        yield lost

@@ -21,6 +21,7 @@ from tests.parties.coordinators import (
     CODE_DIGEST,
     Boot,
     Process,
+    losing_activations,
     telling_only_of_countersignatures,
     too_busy_to_attest_for_uploads,
 )
@@ -223,6 +224,25 @@ def test_a_copy_that_was_looked_at_and_not_chosen_is_not_held_against_the_right_
             if folder == "clone":
                 boot.stop()
         for client in party.clients.values():
+            client.replace_instance()
+        party.until(lambda: loaded(party))
+    boot.stop()
+
+
+def test_a_coordinator_that_dies_before_it_keeps_an_activation_is_gone_on_from(
+    tmp_path: Path, member: Callable[..., Any], cards: Any
+) -> None:
+    with losing_activations() as lost:
+        boot = Boot(tmp_path / "coordinator")
+    address = boot.address
+    members = [member(name, address=address, rows=50) for name in ("north", "south", "university")]
+    with gathered(*(each.config for each in members)) as party:
+        party.sign_all(contract_bytes(contract_of(cards, CODE_DIGEST)))
+        party.until(lambda: set(lost) == set(party.clients))
+        boot.stop()
+        boot = Boot(tmp_path / "coordinator", address=address)
+        for client in party.clients.values():
+            party.until(lambda client=client: "activation.second" in blocked(client))
             client.replace_instance()
         party.until(lambda: loaded(party))
     boot.stop()

@@ -15,7 +15,7 @@ from mpc.errors import Exhausted, Forbidden, OutOfOrder, Refusal, Untrusted
 from mpc.evidence.appraisal import AttestedKey
 from mpc.evidence.binding import Transcript
 from mpc.evidence.claims import Claims
-from mpc.receipts.leaves import ContractLeaf, RunLeaf, leaf_bytes
+from mpc.receipts.leaves import ActivationLeaf, ContractLeaf, RunLeaf, leaf_bytes
 from mpc.receipts.log import Log, sign_checkpoint
 from mpc.signing import Purpose, SigningKey, open_envelope
 from parties.keys import Keys
@@ -84,13 +84,17 @@ class Party:
     def sign(self) -> bytes:
         return self.signatory.consent(self.digest, self.digest.hex()[:8], at=self.clock())
 
-    def activate(self, instance: Instance, *, replace: bool = False) -> Activation:
+    def activate(self, instance: Instance, *, replace: bool = False, delivered: bool = True) -> Activation:
         head = instance.told(self.ledger, self.clock())
         envelope = self.signatory.activation(
             self.digest, instance.attested(self.clock()), head, replace=replace, at=self.clock()
         )
         opened = open_envelope(envelope, Purpose.ACTIVATION, (self.keys.signing.public,))
-        return parse_json(Activation, opened.body, what="the activation")
+        activation = parse_json(Activation, opened.body, what="the activation")
+        if delivered:
+            leaf = ActivationLeaf(party="north", instance=activation.instance, time=activation.time, envelope="00" * 32)
+            instance.log.append(leaf_bytes(leaf))
+        return activation
 
     def permit(self, instance: Instance, run: RunAsked = RUN, *, unattended: bool = True) -> Permit:
         head = instance.told(self.ledger, self.clock())
@@ -194,6 +198,18 @@ def test_a_second_instance_wants_leave_and_then_names_the_last_checkpoint_of_the
     assert (replaced.instance, replaced.log_size, replaced.log_root) == (first.name.hex(), head.size, head.root.hex())
     with pytest.raises(OutOfOrder, match=r"activation\.missing|permit\.head"):
         north.permit(first)
+
+
+def test_a_choice_that_never_came_to_the_log_is_not_named_as_replaced(active: tuple[Party, Instance]) -> None:
+    north, first = active
+    head = first.log.leaves()
+    second, third = Instance(north.digest, head), Instance(north.digest, head)
+    north.activate(second, replace=True, delivered=False)
+    with pytest.raises(Forbidden, match=r"activation\.second"):
+        north.activate(third)
+    replaced = north.activate(third, replace=True).replaces
+    assert replaced is not None
+    assert replaced.instance == first.name.hex()
 
 
 def test_an_instance_that_was_replaced_never_comes_back(active: tuple[Party, Instance]) -> None:
