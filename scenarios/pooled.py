@@ -125,6 +125,8 @@ class Pooled:
         statistic = sum((observed.get(cell, 0) - value) ** 2 / value for cell, value in expected.items())
         freedom = (len(levels[0]) - 1) * (len(levels[1]) - 1)
         return {
+            "n": total,
+            "subjects": total,  # a row is a subject
             "chi_square": statistic,
             "degrees_of_freedom": freedom,
             "p_value": float(gammaincc(freedom / 2, statistic / 2)),

@@ -143,7 +143,7 @@ def cox(
         "models": [
             {"n": len(rows), "subjects": len(rows), "events": int(data.event.sum()), **_figures(beta, null, here)}
         ],
-        "proportional_hazards": _proportional(list(covariates), _likelihood(beta, data, _moment(data))),
+        "proportional_hazards": _proportional(list(covariates), _likelihood(beta, data, _moment(data)), len(rows)),
     }
 
 
@@ -203,7 +203,7 @@ def _moments(x: Floats, ratio: Floats) -> tuple[Any, Floats, Floats]:
     return ratio.sum(), ratio @ x, (x * ratio[:, None]).T @ x
 
 
-def _proportional(names: Sequence[str], weighed: Likelihood) -> list[Row]:
+def _proportional(names: Sequence[str], weighed: Likelihood, count: int) -> list[Row]:
     plain, crossed, squared = weighed.information
     whole = np.block([[plain, crossed], [crossed, squared]])
     size = len(plain)
@@ -217,6 +217,7 @@ def _proportional(names: Sequence[str], weighed: Likelihood) -> list[Row]:
         statistic = float(gradient @ np.linalg.solve(whole[np.ix_(rows, rows)], gradient))
         p_value = float(gammaincc(len(chosen) / 2, statistic / 2))
         found.append({
-            "term": term, "chi_square": statistic, "degrees_of_freedom": float(len(chosen)), "p_value": p_value,
+            "term": term, "n": count, "subjects": count, "chi_square": statistic,
+            "degrees_of_freedom": float(len(chosen)), "p_value": p_value,
         })  # fmt: skip
     return found
