@@ -52,8 +52,7 @@ def sealroom(left: pa.Array, right: pa.Array, kind: str) -> int:
     tables = {}
     for name, values in (("left", left), ("right", right)):
         rows = pa.table([pa.array(np.arange(len(values))), values], schema=arrow_schema(terms[name]))
-        batches = pa.Table.from_batches(rows.to_batches(max_chunksize=1 << 16), rows.schema)
-        tables[name] = (loaded_table(terms[name], f"{name}_owner", batches),)
+        tables[name] = (loaded_table(terms[name], f"{name}_owner", rows.to_batches(max_chunksize=1 << 16)),)
     result = run_linkage(
         check_linkage("common", question, terms), tables, memory_bytes=16 << 30, threads=os.cpu_count() or 1
     )
