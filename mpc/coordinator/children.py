@@ -81,6 +81,11 @@ class Child:
     process: Process
     line: Line
 
+    def tell(self, head: Mapping[str, Any], *descriptors: int) -> None:
+        """Send it a message; one that has ended by now says so where its report is read."""
+        with contextlib.suppress(LineEnded):
+            self.line.send(head, descriptors=descriptors)
+
     def kill(self) -> None:
         """End the child now, whatever it does; nobody has to wait until its memory is given back."""
         self.line.hang_up()
@@ -148,13 +153,11 @@ class Template:
 
     def _prepared(self, preparation: Preparation) -> Child:
         with self._lock:
-            child = self._copied()
-        # One that has ended by now says so where its report is read.
-        with contextlib.suppress(LineEnded):
-            child.line.send(preparation)
+            child = self._fresh()
+        child.tell(preparation)
         return child
 
-    def _copied(self) -> Child:
+    def _fresh(self) -> Child:
         for _ in range(2):  # a template that was killed is started again, once
             if self._closed:
                 break

@@ -1,6 +1,5 @@
 """One run in its child, seen from the coordinator: inputs by descriptor, one answer or the class of a failure."""
 
-import contextlib
 import os
 import re
 import threading
@@ -111,11 +110,7 @@ class Execution:
             for each in order.inputs
         ]
         resident = tuple(each.rows.resident for each in order.inputs if each.rows.resident is not None)
-        # A child that has ended says so where its report is read.
-        with contextlib.suppress(LineEnded):
-            self._child.line.send(
-                {"job": {"parameters": dict(order.parameters), "tables": tables}}, descriptors=resident
-            )
+        self._child.tell({"job": {"parameters": dict(order.parameters), "tables": tables}}, *resident)
 
     def _report(self) -> Frame:
         while True:

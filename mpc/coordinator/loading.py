@@ -1,6 +1,5 @@
 """The coordinator's side of a loader child: what it hands in, and what it believes of the report."""
 
-import contextlib
 import fcntl
 import os
 import threading
@@ -111,7 +110,7 @@ class Loading:
         }
         vault = file.reader()
         try:
-            self._tell({"job": job}, vault, self._output)
+            self._child.tell({"job": job}, vault, self._output)
         finally:
             os.close(vault)
             if self._streamed:  # else the pipe never ends for whoever reads it
@@ -120,16 +119,11 @@ class Loading:
 
     def chunk(self, place: Place) -> None:
         """Tell that the next chunk is written."""
-        self._tell({"chunk": [place.offset, place.length]})
+        self._child.tell({"chunk": [place.offset, place.length]})
 
     def end(self) -> None:
         """Tell that no chunk comes any more; a loader that has not met the last one refuses."""
-        self._tell({"end": True})
-
-    def _tell(self, head: Mapping[str, Any], *descriptors: int) -> None:
-        # A child that has ended says so where its report is read; here it only stops listening.
-        with contextlib.suppress(LineEnded):
-            self._child.line.send(head, descriptors=descriptors)
+        self._child.tell({"end": True})
 
     def rows(self) -> Rows:
         """Wait for the report; return the rows, or raise the refusal. The child is gone after it."""

@@ -46,8 +46,8 @@ class Reporting:
     def __init__(self) -> None:
         self.line = self.process = self
 
-    def send(self, head: Mapping[str, Any], *, descriptors: tuple[int, ...] = ()) -> None:
-        """Take everything."""
+    def tell(self, head: Mapping[str, Any], *descriptors: int) -> None:
+        """Listen."""
 
     def receive(self) -> Frame:
         report = {"loaded": bytes(32), "content": bytes(32), "count": 1, "resident": True}

@@ -234,6 +234,16 @@ def test_a_threshold_tells_who_has_a_score_of_it_or_more(births: Rows) -> None:
     assert [(line["n"], line["subjects"]) for line in lines(found["roc"])] == [(many, many) for many in reached]
 
 
+def test_a_threshold_tells_nobody_where_one_class_has_few(births: Rows) -> None:
+    found = answer(
+        {name: [*values] * 20 for name, values in births.items()}, "roc", score=["lwt"], outcome=["low"],
+        event=["false"], thresholds=["100", "140"], confidence=CONFIDENCE,
+    )  # fmt: skip
+    reached = {20 * sum(weight >= least for weight in births["lwt"]) for least in (100, 140)}
+    assert released(found, "roc", 10) == reached
+    assert released(found, "roc", min(reached)) == {None}  # enough in all, and of either class alone too few
+
+
 def test_a_huge_offset_changes_no_test(births: Rows) -> None:
     moved = {**births, "bwt": [value + 1e9 for value in births["bwt"]]}
     asked = {"column": ["bwt"], "by": ["smoke"], "levels": ["true", "false"], "confidence": CONFIDENCE}
